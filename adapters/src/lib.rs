@@ -1,1 +1,11 @@
-//! To come.
+//! The two ports of the Angzarr server, and what implements them.
+//!
+//! [`EventStore`] is everything a coordinator needs of a database. Its requests and answers
+//! are the messages of `angzarr.store.v1`, so that a store in this process and one behind a
+//! network address differ in nothing but the way the message travels.
+
+mod error;
+mod store;
+
+pub use error::StoreError;
+pub use store::{EventStore, ReadStream, RecordStream, Result};

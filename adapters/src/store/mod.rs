@@ -1,0 +1,125 @@
+use std::pin::Pin;
+
+use angzarr_proto::store::v1 as pb;
+use futures::Stream;
+
+use crate::StoreError;
+
+/// Result of a store operation.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Chunks of one aggregate. The first carries cover, next sequence and snapshot.
+pub type ReadStream = Pin<Box<dyn Stream<Item = Result<pb::ReadResponse>> + Send>>;
+
+/// Committed events of the whole store in position order, with progress marks between.
+pub type RecordStream = Pin<Box<dyn Stream<Item = Result<pb::ReadAllResponse>> + Send>>;
+
+/// A database of events, as a coordinator, a service or a tool sees it.
+///
+/// Each method does what the RPC of the same name in `angzarr.store.v1` documents. Every
+/// implementation passes the contract suite.
+#[tonic::async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends to one or several aggregates, all or nothing. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when an expectation does not hold, [`StoreError::Invalid`] and
+    /// [`StoreError::TooLarge`] for requests that can never succeed, [`StoreError::Poisoned`]
+    /// after a failed write. Nothing is stored in any of these cases but the last, whose
+    /// outcome is unknown.
+    async fn append(&self, request: pb::AppendRequest) -> Result<pb::AppendResponse>;
+
+    /// Reads one aggregate on one timeline. An unknown aggregate is empty, not an error.
+    async fn read(&self, request: pb::ReadRequest) -> Result<ReadStream>;
+    /// Reads the whole store up to what is committed now.
+    async fn read_all(&self, request: pb::ReadAllRequest) -> Result<RecordStream>;
+    /// Reads the whole store and goes on with what is committed later.
+    async fn subscribe(&self, request: pb::ReadAllRequest) -> Result<RecordStream>;
+
+    /// Domains with events, in name order.
+    async fn list_domains(&self, request: pb::ListDomainsRequest)
+    -> Result<pb::ListDomainsResponse>;
+    /// Names of branches, in name order.
+    async fn list_editions(
+        &self,
+        request: pb::ListEditionsRequest,
+    ) -> Result<pb::ListEditionsResponse>;
+    /// Aggregates with events of their own on a timeline, in root order.
+    async fn list_aggregates(
+        &self,
+        request: pb::ListAggregatesRequest,
+    ) -> Result<pb::ListAggregatesResponse>;
+    /// Aggregates that hold events of a correlation id, in the order of their first such event.
+    async fn list_correlated(
+        &self,
+        request: pb::ListCorrelatedRequest,
+    ) -> Result<pb::ListCorrelatedResponse>;
+    /// What an idempotency key already stands for.
+    async fn get_claim(&self, request: pb::GetClaimRequest) -> Result<pb::GetClaimResponse>;
+
+    /// Stores a snapshot of an existing sequence.
+    async fn put_snapshot(&self, request: pb::PutSnapshotRequest)
+    -> Result<pb::PutSnapshotResponse>;
+    /// The newest snapshot, or the newest at or below a sequence.
+    async fn get_snapshot(&self, request: pb::GetSnapshotRequest)
+    -> Result<pb::GetSnapshotResponse>;
+    /// Every snapshot of an aggregate, oldest first.
+    async fn list_snapshots(
+        &self,
+        request: pb::ListSnapshotsRequest,
+    ) -> Result<pb::ListSnapshotsResponse>;
+    /// Deletes one snapshot; [`StoreError::Refused`] for the newest.
+    async fn delete_snapshot(
+        &self,
+        request: pb::DeleteSnapshotRequest,
+    ) -> Result<pb::DeleteSnapshotResponse>;
+
+    /// Records where a branch leaves main.
+    async fn fork(&self, request: pb::ForkRequest) -> Result<pb::ForkResponse>;
+    /// Branches with their divergences and event counts, in name order.
+    async fn list_edition_details(
+        &self,
+        request: pb::ListEditionDetailsRequest,
+    ) -> Result<pb::ListEditionDetailsResponse>;
+    /// Removes a branch's events; [`StoreError::Refused`] for main.
+    async fn delete_edition(
+        &self,
+        request: pb::DeleteEditionRequest,
+    ) -> Result<pb::DeleteEditionResponse>;
+    /// Aggregates that have events of their own on a branch.
+    async fn diff(&self, request: pb::DiffRequest) -> Result<Vec<pb::DiffResponse>>;
+
+    /// Makes every pending event of a cascade final, in one commit.
+    async fn commit_cascade(
+        &self,
+        request: pb::CommitCascadeRequest,
+    ) -> Result<pb::SettleCascadeResponse>;
+    /// Voids every pending event of a cascade, in one commit.
+    async fn rollback_cascade(
+        &self,
+        request: pb::RollbackCascadeRequest,
+    ) -> Result<pb::SettleCascadeResponse>;
+    /// Cascades pending for longer than a duration, oldest first.
+    async fn list_stale_cascades(
+        &self,
+        request: pb::ListStaleCascadesRequest,
+    ) -> Result<pb::ListStaleCascadesResponse>;
+    /// Aggregates with pending events of a cascade.
+    async fn list_participants(
+        &self,
+        request: pb::ListParticipantsRequest,
+    ) -> Result<pb::ListParticipantsResponse>;
+
+    /// A consumer's checkpoint; 0 when it has none.
+    async fn get_position(&self, request: pb::GetPositionRequest)
+    -> Result<pb::GetPositionResponse>;
+    /// Moves a consumer's checkpoint forward.
+    async fn put_position(&self, request: pb::PutPositionRequest)
+    -> Result<pb::PutPositionResponse>;
+
+    /// Size, position and health of the store.
+    async fn stats(&self, request: pb::StatsRequest) -> Result<pb::StatsResponse>;
+    /// Ends the segment being written.
+    async fn seal_segment(&self, request: pb::SealSegmentRequest)
+    -> Result<pb::SealSegmentResponse>;
+}
