@@ -1,0 +1,112 @@
+# Everything a person types. `make` alone lists the targets.
+#
+# Build output and downloads live outside the checkout, in $(CACHE), so that a second checkout
+# builds in seconds and deleting the folder is all there is to cleaning up. Plain cargo commands
+# work too; they use ./target and compile RocksDB themselves.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/angzarr
+CARGO_TARGET_DIR ?= $(CACHE)/target
+CARGO ?= cargo
+export CACHE CARGO_TARGET_DIR CARGO
+
+# One compiled RocksDB serves every profile: tests, clippy, benchmarks and the release binary.
+ROCKSDB_VERSION := $(shell scripts/rocksdb version)
+ROCKSDB_LIB_DIR ?= $(CACHE)/rocksdb-$(ROCKSDB_VERSION)
+WITH_ROCKSDB = ROCKSDB_LIB_DIR=$(ROCKSDB_LIB_DIR) ROCKSDB_STATIC=1
+VENV = $(CACHE)/python
+
+say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
+
+.PHONY: help run test build lint ci fmt bench tools-test tools-python rocksdb \
+        test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
+
+help: ## List the targets
+	@echo 'Angzarr, an event database server. Build output goes to $(CACHE)'; echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+	  while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
+
+run: ## Build without RocksDB and play the demo (first time: about 4 minutes on 2 cores)
+	$(call say,Building angzarr without RocksDB. First time: about 4 minutes on 2 cores; later: seconds.)
+	@scripts/timed 'built in' $(CARGO) build --locked -p angzarr-server --bin angzarr --no-default-features
+	$(call say,Playing the demo on a scratch folder; nothing of it stays on your disk.)
+	@$(CARGO_TARGET_DIR)/debug/angzarr demo
+
+test: ## Install what the tests need, build everything with RocksDB, run every test
+	$(call say,Every test with RocksDB. First time: about 30 minutes on 2 cores (RocksDB alone 15); later: a few minutes.)
+	@$(MAKE) test-rust
+	@$(MAKE) test-doc
+	@$(MAKE) test-python
+	$(call say,All tests passed.)
+
+build: rocksdb ## Make the production binary (release, with RocksDB)
+	$(call say,Building the production binary. First time: about 10 minutes on 2 cores after RocksDB.)
+	@$(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build --locked --release -p angzarr-server --bin angzarr
+	@echo "The binary: $(CARGO_TARGET_DIR)/release/angzarr"
+
+lint: ## Check formatting, clippy, documentation, links, licences
+	@$(MAKE) lint-fmt
+	@$(MAKE) lint-clippy
+	@$(MAKE) lint-docs
+	@$(MAKE) lint-deny
+
+ci: ## What the build machine runs: tests and checks, with a summary
+	@bash .ci/run
+
+fmt: ## Format the Rust sources
+	@$(CARGO) fmt --all
+
+bench: rocksdb ## Run the criterion benchmarks (benches/README.md says what they mean)
+	@$(WITH_ROCKSDB) $(CARGO) bench --locked -p angzarr-benches
+
+# ---- what the targets above need -------------------------------------------------------------
+
+tools-test:
+	@scripts/need c++ libclang
+
+tools-python:
+	@scripts/need python
+	@scripts/venv $(VENV) examples/python/requirements.txt
+
+rocksdb: tools-test
+	@scripts/rocksdb build $(ROCKSDB_LIB_DIR)
+
+test-rust: rocksdb
+	$(call say,Rust tests)
+	@$(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build --locked --workspace --all-targets
+	@if command -v cargo-nextest >/dev/null; then \
+	  $(WITH_ROCKSDB) $(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	else \
+	  $(WITH_ROCKSDB) $(CARGO) test --locked --workspace --all-targets --no-fail-fast; \
+	fi
+
+test-doc: rocksdb
+	$(call say,Documentation examples)
+	@$(WITH_ROCKSDB) $(CARGO) test --locked --workspace --doc
+
+test-python: rocksdb tools-python
+	$(call say,The Python example against a real server)
+	@$(WITH_ROCKSDB) $(CARGO) build --locked -p angzarr-server --bin angzarr
+	@cd examples/python && ANGZARR=$(CARGO_TARGET_DIR)/debug/angzarr $(VENV)/bin/python -m unittest -v
+
+lint-fmt:
+	$(call say,Formatting)
+	@$(CARGO) fmt --all --check
+
+lint-clippy: rocksdb
+	$(call say,Clippy, with RocksDB and without)
+	@$(WITH_ROCKSDB) $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked -p angzarr-server --no-default-features -- -D warnings
+
+lint-docs: rocksdb
+	$(call say,Documentation: rustdoc without warnings, links and named files)
+	@$(WITH_ROCKSDB) RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	@$(WITH_ROCKSDB) $(CARGO) test --locked -p angzarr-tests --test tidy
+
+lint-deny:
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check licenses bans sources; \
+	else echo 'cargo-deny is not installed: licences not checked (cargo install cargo-deny)'; fi
