@@ -5,7 +5,9 @@
 //! network address differ in nothing but the way the message travels.
 
 mod error;
+pub mod status;
 mod store;
 
 pub use error::StoreError;
+pub use store::remote::RemoteStore;
 pub use store::{EventStore, ReadStream, RecordStream, Result};

@@ -5,6 +5,8 @@ use futures::Stream;
 
 use crate::StoreError;
 
+pub(crate) mod remote;
+
 /// Result of a store operation.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -37,8 +39,10 @@ pub trait EventStore: Send + Sync + 'static {
     async fn subscribe(&self, request: pb::ReadAllRequest) -> Result<RecordStream>;
 
     /// Domains with events, in name order.
-    async fn list_domains(&self, request: pb::ListDomainsRequest)
-    -> Result<pb::ListDomainsResponse>;
+    async fn list_domains(
+        &self,
+        request: pb::ListDomainsRequest,
+    ) -> Result<pb::ListDomainsResponse>;
     /// Names of branches, in name order.
     async fn list_editions(
         &self,
@@ -58,11 +62,15 @@ pub trait EventStore: Send + Sync + 'static {
     async fn get_claim(&self, request: pb::GetClaimRequest) -> Result<pb::GetClaimResponse>;
 
     /// Stores a snapshot of an existing sequence.
-    async fn put_snapshot(&self, request: pb::PutSnapshotRequest)
-    -> Result<pb::PutSnapshotResponse>;
+    async fn put_snapshot(
+        &self,
+        request: pb::PutSnapshotRequest,
+    ) -> Result<pb::PutSnapshotResponse>;
     /// The newest snapshot, or the newest at or below a sequence.
-    async fn get_snapshot(&self, request: pb::GetSnapshotRequest)
-    -> Result<pb::GetSnapshotResponse>;
+    async fn get_snapshot(
+        &self,
+        request: pb::GetSnapshotRequest,
+    ) -> Result<pb::GetSnapshotResponse>;
     /// Every snapshot of an aggregate, oldest first.
     async fn list_snapshots(
         &self,
@@ -111,15 +119,21 @@ pub trait EventStore: Send + Sync + 'static {
     ) -> Result<pb::ListParticipantsResponse>;
 
     /// A consumer's checkpoint; 0 when it has none.
-    async fn get_position(&self, request: pb::GetPositionRequest)
-    -> Result<pb::GetPositionResponse>;
+    async fn get_position(
+        &self,
+        request: pb::GetPositionRequest,
+    ) -> Result<pb::GetPositionResponse>;
     /// Moves a consumer's checkpoint forward.
-    async fn put_position(&self, request: pb::PutPositionRequest)
-    -> Result<pb::PutPositionResponse>;
+    async fn put_position(
+        &self,
+        request: pb::PutPositionRequest,
+    ) -> Result<pb::PutPositionResponse>;
 
     /// Size, position and health of the store.
     async fn stats(&self, request: pb::StatsRequest) -> Result<pb::StatsResponse>;
     /// Ends the segment being written.
-    async fn seal_segment(&self, request: pb::SealSegmentRequest)
-    -> Result<pb::SealSegmentResponse>;
+    async fn seal_segment(
+        &self,
+        request: pb::SealSegmentRequest,
+    ) -> Result<pb::SealSegmentResponse>;
 }
