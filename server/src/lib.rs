@@ -1,1 +1,3 @@
-//! To come.
+//! The Angzarr server: configuration, services, coordinators and the command line.
+
+pub mod bench;
