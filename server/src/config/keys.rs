@@ -1,0 +1,166 @@
+/// A key of the configuration, as the manual describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Dotted name; `[]` stands for each entry of a list.
+    pub name: &'static str,
+    /// What holds when it is not given; empty when it must be.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key {
+        name,
+        default,
+        meaning,
+    }
+}
+
+/// Every key there is. A test holds it against what is read.
+pub const KEYS: &[Key] = &[
+    key(
+        "server.listen",
+        "127.0.0.1:1310",
+        "Addresses to serve on, each `host:port` or `unix:/path`. Every address serves everything.",
+    ),
+    key(
+        "server.drain_timeout",
+        "10s",
+        "How long requests under way may take to end after SIGTERM.",
+    ),
+    key(
+        "storage.type",
+        "angzarr",
+        "`angzarr`: the built-in engine. `remote`: another server.",
+    ),
+    key(
+        "storage.path",
+        "./data",
+        "Data folder of the built-in engine; made when not there.",
+    ),
+    key(
+        "storage.durability",
+        "fsync",
+        "What happened to an event before its append is answered. `fsync`: written and synced. \
+         `interval`: written, synced within `sync_interval`. `os`: written, synced when the \
+         operating system likes.",
+    ),
+    key(
+        "storage.sync_interval",
+        "100ms",
+        "Longest time to a sync, with `durability: interval`.",
+    ),
+    key(
+        "storage.url",
+        "",
+        "Of a `remote` store: `http://host:port` or `unix:/path`.",
+    ),
+    key(
+        "bus.type",
+        "channel",
+        "`channel`: in this process. `messaging` is another name for `bus`.",
+    ),
+    key("limits.pages_per_book", "100", "Most pages in one book."),
+    key(
+        "limits.payload_bytes",
+        "256KiB",
+        "Most bytes in one payload.",
+    ),
+    key(
+        "limits.message_bytes",
+        "10MiB",
+        "Most bytes in one gRPC message.",
+    ),
+    key(
+        "log.filter",
+        "info",
+        "Level or directives, such as `info,angzarr_engine=debug`. `ANGZARR_LOG` wins.",
+    ),
+    key(
+        "log.format",
+        "human",
+        "`human` or `json`; written to standard error.",
+    ),
+    key(
+        "aggregates[].domain",
+        "",
+        "Domain whose commands this handler decides.",
+    ),
+    key(
+        "aggregates[].address",
+        "",
+        "Where it listens: `http://host:port` or `unix:/path`.",
+    ),
+    key(
+        "aggregates[].dialect",
+        "auto",
+        "`auto`, `v1`, `client-0.5` or `client-0.3`: the protocol it speaks.",
+    ),
+    key(
+        "aggregates[].timeout",
+        "30s",
+        "Longest wait for one answer, retries included.",
+    ),
+    key(
+        "aggregates[].retries.attempts",
+        "10",
+        "Attempts in all while it cannot be reached.",
+    ),
+    key(
+        "aggregates[].retries.min",
+        "10ms",
+        "First pause between two attempts.",
+    ),
+    key(
+        "aggregates[].retries.max",
+        "2s",
+        "Longest pause between two attempts.",
+    ),
+    key(
+        "aggregates[].concurrency",
+        "256",
+        "Calls to it at one time.",
+    ),
+    key(
+        "aggregates[].snapshots",
+        "auto",
+        "Whether it gets a snapshot in place of older pages. `auto`: once it returned one for \
+         that aggregate. `always`, `never`.",
+    ),
+    key(
+        "upcasters[].domain",
+        "",
+        "Domain whose events are brought up to date when read.",
+    ),
+    key(
+        "upcasters[].address",
+        "",
+        "Where it listens: `http://host:port` or `unix:/path`.",
+    ),
+    key(
+        "upcasters[].dialect",
+        "auto",
+        "`auto`, `v1`, `client-0.5` or `client-0.3`: the protocol it speaks.",
+    ),
+    key(
+        "upcasters[].timeout",
+        "30s",
+        "Longest wait for one answer, retries included.",
+    ),
+    key(
+        "upcasters[].retries.attempts",
+        "10",
+        "Attempts in all while it cannot be reached.",
+    ),
+    key(
+        "upcasters[].retries.min",
+        "10ms",
+        "First pause between two attempts.",
+    ),
+    key(
+        "upcasters[].retries.max",
+        "2s",
+        "Longest pause between two attempts.",
+    ),
+];

@@ -1,0 +1,147 @@
+use std::{path::PathBuf, time::Duration};
+
+use super::{ConfigError, Endpoint, section::Section, value};
+
+/// Where events are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// The built-in engine, in this process.
+    Native(NativeStorage),
+    /// Another Angzarr server.
+    Remote(RemoteStorage),
+}
+
+/// The built-in engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeStorage {
+    /// The data folder. Made when it is not there.
+    pub path: PathBuf,
+    /// What has happened to an event when its append is answered.
+    pub durability: Durability,
+}
+
+/// A store behind `angzarr.store.v1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteStorage {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+}
+
+/// What has happened to an event when its append is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It was written and synced.
+    Fsync,
+    /// It was written; a sync follows within this time.
+    Interval(Duration),
+    /// It was written; the operating system syncs when it likes.
+    Os,
+}
+
+impl Storage {
+    pub(super) fn read(mut section: Section) -> Result<Self, ConfigError> {
+        let kind = section.text("type")?;
+        let storage = match kind.as_ref().map_or("angzarr", |(_, kind)| kind.as_str()) {
+            "angzarr" => Self::Native(NativeStorage {
+                path: section.parse("path", PathBuf::from("./data"), path)?,
+                durability: durability(&mut section)?,
+            }),
+            "remote" => Self::Remote(RemoteStorage {
+                endpoint: section.require("url", Endpoint::parse)?,
+            }),
+            other => {
+                const LATER: [&str; 6] = [
+                    "sqlite", "postgres", "redis", "bigtable", "dynamo", "immudb",
+                ];
+                let problem = not_built_in(other, &LATER, "angzarr, remote");
+                return Err(refuse(&section, kind, problem));
+            }
+        };
+        section.finish()?;
+        Ok(storage)
+    }
+}
+
+fn durability(section: &mut Section) -> Result<Durability, ConfigError> {
+    const CHOICES: [(&str, Durability); 3] = [
+        ("fsync", Durability::Fsync),
+        ("interval", Durability::Interval(Duration::from_millis(100))),
+        ("os", Durability::Os),
+    ];
+    let chosen = section.parse("durability", Durability::Fsync, |text| {
+        value::choice(&CHOICES, text)
+    })?;
+    match (chosen, section.text("sync_interval")?) {
+        (Durability::Interval(_), Some((origin, text))) => value::positive_duration(&text)
+            .map(Durability::Interval)
+            .map_err(|problem| section.bad("sync_interval", &origin, problem)),
+        (_, Some((origin, _))) => {
+            Err(section.bad("sync_interval", &origin, "needs durability: interval"))
+        }
+        (chosen, None) => Ok(chosen),
+    }
+}
+
+/// How events reach consumers in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// A channel in memory; what it cannot hold is read from the log.
+    Channel,
+}
+
+impl Bus {
+    /// Reads `bus`, or `messaging`, which is another name for it.
+    pub(super) fn read_either(root: &mut Section) -> Result<Self, ConfigError> {
+        let bus = root.take("bus");
+        let messaging = root.take("messaging");
+        match (bus, messaging) {
+            (Some(_), Some(node)) => Err(root.bad(
+                "messaging",
+                &node.origin,
+                "is another name for bus, which is given too; keep one of them",
+            )),
+            (None, Some(node)) => Self::read(Section::new("messaging", node)?),
+            (Some(node), None) => Self::read(Section::new("bus", node)?),
+            (None, None) => Ok(Self::Channel),
+        }
+    }
+
+    fn read(mut section: Section) -> Result<Self, ConfigError> {
+        const LATER: [&str; 5] = ["amqp", "kafka", "pubsub", "sns_sqs", "nats"];
+        let kind = section.text("type")?;
+        match kind.as_ref().map_or("channel", |(_, kind)| kind.as_str()) {
+            "channel" => {}
+            other => {
+                let problem = not_built_in(other, &LATER, "channel");
+                return Err(refuse(&section, kind, problem));
+            }
+        }
+        section.finish()?;
+        Ok(Self::Channel)
+    }
+}
+
+fn not_built_in(kind: &str, later: &[&str], built_in: &str) -> String {
+    if later.contains(&kind) {
+        format!("{kind} is not built in yet; this version has {built_in}")
+    } else {
+        format!("{kind:?} is not known; this version has {built_in}")
+    }
+}
+
+fn refuse(
+    section: &Section,
+    kind: Option<(super::Origin, String)>,
+    problem: String,
+) -> ConfigError {
+    let origin = kind.map_or(super::Origin::Default, |(origin, _)| origin);
+    section.bad("type", &origin, problem)
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        Err("needs a path".to_owned())
+    } else {
+        Ok(PathBuf::from(text))
+    }
+}

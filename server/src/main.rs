@@ -1,0 +1,7 @@
+//! The binary `angzarr`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}
