@@ -22,7 +22,7 @@ VENV = $(CACHE)/python
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: help run test build lint ci fmt bench tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt bench tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -30,7 +30,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
 	  while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-run: ## Build without RocksDB and play the demo (first time: about 4 minutes on 2 cores)
+run: tools-run ## Build without RocksDB and play the demo (first time: about 4 minutes on 2 cores)
 	$(call say,Building angzarr without RocksDB. First time: about 4 minutes on 2 cores; later: seconds.)
 	@scripts/timed 'built in' $(CARGO) build --locked -p angzarr-server --bin angzarr --no-default-features
 	$(call say,Playing the demo on a scratch folder; nothing of it stays on your disk.)
@@ -65,8 +65,11 @@ bench: rocksdb ## Run the criterion benchmarks (benches/README.md says what they
 
 # ---- what the targets above need -------------------------------------------------------------
 
+tools-run:
+	@scripts/need rust cc
+
 tools-test:
-	@scripts/need c++ libclang
+	@scripts/need rust cc c++ libclang
 
 tools-python:
 	@scripts/need python
@@ -79,9 +82,9 @@ test-rust: rocksdb
 	$(call say,Rust tests)
 	@$(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build --locked --workspace --all-targets
 	@if command -v cargo-nextest >/dev/null; then \
-	  $(WITH_ROCKSDB) $(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	  $(WITH_ROCKSDB) $(CARGO) nextest run --locked --workspace; \
 	else \
-	  $(WITH_ROCKSDB) $(CARGO) test --locked --workspace --all-targets --no-fail-fast; \
+	  $(WITH_ROCKSDB) $(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 
 test-doc: rocksdb
