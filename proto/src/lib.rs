@@ -5,6 +5,7 @@
 //! files beside this crate, but for the two messages of [`store::v1`] that carry stored pages
 //! as the bytes they were stored as.
 
+mod descriptors;
 mod dialect;
 mod raw;
 
@@ -18,6 +19,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
 }
 
+pub use descriptors::descriptor_set;
 pub use dialect::Dialect;
 pub use generated::angzarr_client::proto::angzarr::{status, v1};
 pub use generated::sererr;

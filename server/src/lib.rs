@@ -2,5 +2,10 @@
 
 pub mod bench;
 pub mod config;
+mod dialect_layer;
+pub mod grpc;
+pub mod health;
+pub mod listener;
 pub mod output;
+pub mod service;
 pub mod telemetry;

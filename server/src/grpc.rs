@@ -1,0 +1,271 @@
+use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use angzarr_proto::{Dialect, FILE_DESCRIPTOR_SET, descriptor_set};
+use futures::future::try_join_all;
+use http::{Request, Response};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::transport::Server;
+use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::{Code, Status};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tower::Service;
+use tower::util::{MapRequestLayer, MapResponseLayer};
+
+use crate::dialect_layer::to_canonical;
+use crate::health::Health;
+use crate::listener::Listener;
+
+/// Default limit of one request message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// HTTP/2 windows, in bytes: a bulk reader or writer does not wait for credit, and a client
+/// that stops reading holds no more than this.
+const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// Largest HTTP/2 frame accepted, in bytes: fewer frames per bulk message.
+const FRAME_BYTES_MAX: u32 = 1024 * 1024;
+
+/// Requests of one connection that may be in progress at a time; further ones wait in the client.
+const STREAMS_PER_CONNECTION: u32 = 4096;
+
+/// A silent connection is probed this often, so that a vanished client does not hold a stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+const HEALTH_NAME: &str = "grpc.health.v1.Health";
+
+/// What clients see of a message above the limit before it is rephrased.
+const OVERSIZED: &str = "Error, decoded message length too large";
+
+/// Why the server could not serve.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The transport failed.
+    #[error("the gRPC transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// A listener could not be used.
+    #[error("a listener failed: {0}")]
+    Listener(#[from] io::Error),
+    /// The descriptions for reflection could not be prepared.
+    #[error("the protocol description is unusable: {0}")]
+    Description(String),
+}
+
+/// A gRPC server in the making: services are added, then it serves.
+///
+/// Every service of the public protocol is served, described and reported as healthy under
+/// the package of each [`Dialect`].
+pub struct GrpcServer {
+    routes: RoutesBuilder,
+    names: Vec<String>,
+    reporter: HealthReporter,
+    message_bytes_max: usize,
+}
+
+impl GrpcServer {
+    /// A server without services that refuses messages above `message_bytes_max` bytes.
+    #[must_use]
+    pub fn new(message_bytes_max: usize) -> Self {
+        Self {
+            routes: Routes::builder(),
+            names: Vec::new(),
+            reporter: HealthReporter::new(),
+            message_bytes_max,
+        }
+    }
+
+    /// The limit that added services are to be made with.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
+    /// Adds a service.
+    #[must_use]
+    pub fn add<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        self.names.extend(names_in_every_dialect(S::NAME));
+        self.routes.add_service(service);
+        self
+    }
+
+    /// A handle to what the health service answers for the server and the services added so
+    /// far. Everything is serving from the call of [`GrpcServer::serve`] to its shutdown, unless
+    /// this says otherwise.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::new(self.reporter.clone(), self.names.clone())
+    }
+
+    /// Serves on every listener until `shutdown` is cancelled, then waits for requests in
+    /// progress, `drain` at the longest.
+    ///
+    /// # Errors
+    /// [`ServeError`] when a listener or the transport fails; the others are given up as well.
+    pub async fn serve(
+        mut self,
+        listeners: Vec<Listener>,
+        shutdown: CancellationToken,
+        drain: Duration,
+    ) -> Result<(), ServeError> {
+        let health = self.health();
+        self.add_reflection()?;
+        self.routes
+            .add_service(HealthServer::new(HealthService::from_health_reporter(
+                self.reporter.clone(),
+            )));
+        let routes = self.routes.routes().prepare();
+        health.set_serving(true).await;
+
+        let serving = listeners
+            .into_iter()
+            .map(|listener| serve_on(listener, routes.clone(), shutdown.clone()));
+        let drained = async {
+            shutdown.cancelled().await;
+            health.set_serving(false).await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            served = try_join_all(serving) => served.map(|_| ()),
+            () = drained => {
+                tracing::warn!("requests still in progress were given up");
+                Ok(())
+            }
+        }
+    }
+
+    fn add_reflection(&mut self) -> Result<(), ServeError> {
+        let older = [
+            descriptor_set(Dialect::Client05).map_err(broken)?,
+            descriptor_set(Dialect::Client03).map_err(broken)?,
+        ];
+        let builder = || {
+            let builder = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name(HEALTH_NAME);
+            let builder = older.iter().cloned().fold(builder, |builder, set| {
+                builder.register_file_descriptor_set(set)
+            });
+            self.names
+                .iter()
+                .fold(builder, |builder, name| builder.with_service_name(name))
+        };
+        let v1 = builder()
+            .build_v1()
+            .map_err(|error| broken(error.to_string()))?;
+        let v1alpha = builder()
+            .build_v1alpha()
+            .map_err(|error| broken(error.to_string()))?;
+        self.routes.add_service(v1).add_service(v1alpha);
+        Ok(())
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> ServeError {
+    ServeError::Description(error.to_string())
+}
+
+/// The name of a service of the public protocol under every package, of any other as it is.
+fn names_in_every_dialect(name: &str) -> Vec<String> {
+    match name.rsplit_once('.') {
+        Some((package, bare)) if Dialect::of_package(package).is_some() => Dialect::ALL
+            .iter()
+            .map(|dialect| dialect.qualify(bare))
+            .collect(),
+        _ => vec![name.to_owned()],
+    }
+}
+
+async fn serve_on(
+    listener: Listener,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            serve_incoming(incoming, routes, shutdown).await
+        }
+        Listener::Unix(listener, path) => {
+            let _socket = SocketFile(path);
+            serve_incoming(UnixListenerStream::new(listener), routes, shutdown).await
+        }
+    }
+}
+
+/// Removes the file however serving ends.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "socket file was not removed");
+        }
+    }
+}
+
+async fn serve_incoming<I, C>(
+    incoming: I,
+    routes: Routes,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .layer(MapRequestLayer::new(to_canonical::<Body>))
+        .layer(MapResponseLayer::new(rephrase_oversized))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+fn rephrase_oversized(response: Response<Body>) -> Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(status) if is_oversized(&status) => rephrase_status(status).into_http(),
+        _ => response,
+    }
+}
+
+/// A message above the limit is the caller's mistake, and is answered as such. Any other
+/// status stays what it is.
+pub(crate) fn rephrase_status(status: Status) -> Status {
+    if !is_oversized(&status) {
+        return status;
+    }
+    let sizes = status.message().trim_start_matches(OVERSIZED);
+    Status::invalid_argument(format!(
+        "the request is larger than the server's message limit{sizes}: send less at a time"
+    ))
+}
+
+fn is_oversized(status: &Status) -> bool {
+    status.code() == Code::OutOfRange && status.message().starts_with(OVERSIZED)
+}
+
+#[cfg(test)]
+mod tests;
