@@ -84,7 +84,7 @@ async fn start(address: &str, drain: Duration) -> Running {
     let listener = Listener::bind(address).await.unwrap();
     let url = listener.url().unwrap();
     let echo = EventQueryServiceServer::new(Echo);
-    let server = GrpcServer::new(LIMIT).add(echo.max_decoding_message_size(LIMIT));
+    let server = GrpcServer::new(LIMIT).add_service(echo.max_decoding_message_size(LIMIT));
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(server.serve(vec![listener], shutdown.clone(), drain));
     let channel = Endpoint::from_shared(url.clone())

@@ -42,12 +42,12 @@ impl StoreService {
     pub fn add_to(self, server: GrpcServer) -> GrpcServer {
         let max = server.message_bytes_max();
         server
-            .add(EventStoreServer::new(self.clone()).max_decoding_message_size(max))
-            .add(SnapshotsServer::new(self.clone()).max_decoding_message_size(max))
-            .add(EditionsServer::new(self.clone()).max_decoding_message_size(max))
-            .add(CascadesServer::new(self.clone()).max_decoding_message_size(max))
-            .add(PositionsServer::new(self.clone()).max_decoding_message_size(max))
-            .add(AdminServer::new(self).max_decoding_message_size(max))
+            .add_service(EventStoreServer::new(self.clone()).max_decoding_message_size(max))
+            .add_service(SnapshotsServer::new(self.clone()).max_decoding_message_size(max))
+            .add_service(EditionsServer::new(self.clone()).max_decoding_message_size(max))
+            .add_service(CascadesServer::new(self.clone()).max_decoding_message_size(max))
+            .add_service(PositionsServer::new(self.clone()).max_decoding_message_size(max))
+            .add_service(AdminServer::new(self).max_decoding_message_size(max))
     }
 }
 
