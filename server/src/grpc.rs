@@ -1,3 +1,6 @@
+//! The gRPC endpoint: every service on every listener, in every dialect, with health and
+//! reflection.
+
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;

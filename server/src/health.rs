@@ -1,3 +1,5 @@
+//! What the health service says.
+
 use std::sync::Arc;
 use std::time::Duration;
 

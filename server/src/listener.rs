@@ -1,3 +1,5 @@
+//! Addresses to serve on.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
