@@ -19,7 +19,6 @@ use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
-use tonic::{Code, Status};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service;
@@ -28,6 +27,7 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 use crate::dialect_layer::to_canonical;
 use crate::health::Health;
 use crate::listener::Listener;
+use crate::service::message_limit::rephrase_response;
 
 /// Default limit of one request message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -47,9 +47,6 @@ const STREAMS_PER_CONNECTION: u32 = 4096;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 const HEALTH_NAME: &str = "grpc.health.v1.Health";
-
-/// What clients see of a message above the limit before it is rephrased.
-const OVERSIZED: &str = "Error, decoded message length too large";
 
 /// Why the server could not serve.
 #[derive(Debug, Error)]
@@ -240,34 +237,11 @@ where
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .layer(MapRequestLayer::new(to_canonical::<Body>))
-        .layer(MapResponseLayer::new(rephrase_oversized))
+        .layer(MapResponseLayer::new(rephrase_response))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await?;
     Ok(())
-}
-
-fn rephrase_oversized(response: Response<Body>) -> Response<Body> {
-    match Status::from_header_map(response.headers()) {
-        Some(status) if is_oversized(&status) => rephrase_status(status).into_http(),
-        _ => response,
-    }
-}
-
-/// A message above the limit is the caller's mistake, and is answered as such. Any other
-/// status stays what it is.
-pub(crate) fn rephrase_status(status: Status) -> Status {
-    if !is_oversized(&status) {
-        return status;
-    }
-    let sizes = status.message().trim_start_matches(OVERSIZED);
-    Status::invalid_argument(format!(
-        "the request is larger than the server's message limit{sizes}: send less at a time"
-    ))
-}
-
-fn is_oversized(status: &Status) -> bool {
-    status.code() == Code::OutOfRange && status.message().starts_with(OVERSIZED)
 }
 
 #[cfg(test)]

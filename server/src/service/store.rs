@@ -15,7 +15,8 @@ use pb::snapshots_server::{Snapshots, SnapshotsServer};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::grpc::{GrpcServer, rephrase_status};
+use super::message_limit::rephrase_status;
+use crate::grpc::GrpcServer;
 
 /// Appends of one stream that may be in flight at a time. The client waits when they are not
 /// answered: a stream's share of memory is this many requests.
