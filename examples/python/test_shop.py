@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from uuid import uuid4
@@ -33,13 +34,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def reserved_port() -> socket.socket:
+    """A port that nobody else is given while this socket is open.
+
+    Python's gRPC server shares a port with whoever has it, without a word; so a port that is merely
+    free a moment before may turn out to be another program's.
+    """
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    reserved = socket.socket(family)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if family == socket.AF_INET6:
+        reserved.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    reserved.bind(("", 0))
+    return reserved
+
+
 class Processes:
     """The server and the two handlers, each ended by its own process id."""
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="angzarr-example-")
         self.log = open(Path(self.folder.name) / "output.txt", "w+", encoding="utf-8")
-        self.ports = {name: free_port() for name in ("angzarr", "orders", "stock")}
+        self.reserved = {name: reserved_port() for name in ("orders", "stock")}
+        self.ports = {name: held.getsockname()[1] for name, held in self.reserved.items()}
+        self.ports["angzarr"] = free_port()
         self.running = {}
         self.endpoint = f"127.0.0.1:{self.ports['angzarr']}"
 
@@ -65,15 +83,19 @@ class Processes:
         )
 
     def wait_until_serving(self, name):
+        request = health_pb2.HealthCheckRequest()
+        deadline = time.monotonic() + READY_SECONDS
         with grpc.insecure_channel(f"127.0.0.1:{self.ports[name]}") as channel:
             health = health_pb2_grpc.HealthStub(channel)
-            try:
-                answer = health.Check(
-                    health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=READY_SECONDS
-                )
-            except grpc.RpcError as error:
-                raise AssertionError(f"{name} did not start: {self.output()}") from error
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING, answer
+            while True:
+                try:
+                    answer = health.Check(request, wait_for_ready=True, timeout=1)
+                    assert answer.status == health_pb2.HealthCheckResponse.SERVING, answer
+                    return
+                except grpc.RpcError as error:
+                    gone = self.running[name].poll() is not None
+                    if gone or time.monotonic() > deadline:
+                        raise AssertionError(f"{name} did not start: {self.output()}") from error
 
     def kill(self, name):
         process = self.running.pop(name)
@@ -83,6 +105,8 @@ class Processes:
     def close(self):
         for name in list(self.running):
             self.kill(name)
+        for held in self.reserved.values():
+            held.close()
         self.log.close()
         self.folder.cleanup()
 
@@ -134,6 +158,7 @@ class ShopTest(unittest.TestCase):
 
     def test_everything_answered_survives_a_kill(self):
         it = self.play()
+        it.client.close()
         self.processes.kill("angzarr")
         self.processes.start("angzarr")
         self.processes.wait_until_serving("angzarr")
