@@ -1,6 +1,7 @@
 //! The Angzarr server: configuration, services, coordinators and the command line.
 
 pub mod bench;
+pub mod cli;
 pub mod config;
 mod dialect_layer;
 pub mod grpc;

@@ -12,6 +12,7 @@ use anstyle::{AnsiColor, Style};
 pub struct Output {
     out: io::Stdout,
     colour: bool,
+    width: Option<usize>,
 }
 
 /// What a piece of text is, from which its look follows.
@@ -49,19 +50,39 @@ impl Ink {
             Self::Faint => Style::new().dimmed(),
         }
     }
+
+    /// `text` with the codes of a terminal around it.
+    #[must_use]
+    pub fn on(self, text: impl Display) -> String {
+        let style = self.style();
+        format!("{style}{text}{style:#}")
+    }
 }
 
 impl Output {
     /// Standard output; coloured on a terminal unless `NO_COLOR` is set.
     #[must_use]
     pub fn stdout() -> Self {
-        let quiet = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         let out = io::stdout();
+        let width = terminal_size::terminal_size_of(&out);
+        let width = width.map(|(width, _)| usize::from(width.0));
         Self {
-            colour: out.is_terminal() && !quiet && !dumb,
+            colour: out.is_terminal() && colour_is_wanted(),
+            width,
             out,
         }
+    }
+
+    /// Whether standard error gets colours.
+    #[must_use]
+    pub fn colour_on_stderr() -> bool {
+        io::stderr().is_terminal() && colour_is_wanted()
+    }
+
+    /// Columns of the terminal, when it is one.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// Whether colours are written.
@@ -73,11 +94,11 @@ impl Output {
     /// `text` in the look of `ink`.
     #[must_use]
     pub fn paint(&self, ink: Ink, text: impl Display) -> String {
-        if !self.colour {
-            return text.to_string();
+        if self.colour {
+            ink.on(text)
+        } else {
+            text.to_string()
         }
-        let style = ink.style();
-        format!("{style}{text}{style:#}")
     }
 
     /// Writes one line at once.
@@ -96,4 +117,10 @@ impl Output {
     pub fn json(&mut self, value: &serde_json::Value) -> io::Result<()> {
         self.line(value)
     }
+}
+
+fn colour_is_wanted() -> bool {
+    let quiet = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    !quiet && !dumb
 }

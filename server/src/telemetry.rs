@@ -1,11 +1,14 @@
 //! Logging. Every line goes to standard error, so that standard output holds results only.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt, util::TryInitError};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    output::Output,
+};
 
 /// Starts logging for this process. The variable `ANGZARR_LOG` wins over the filter given.
 ///
@@ -21,7 +24,7 @@ pub fn init(log: &Log) -> Result<(), TryInitError> {
             .with(fmt::layer().json().with_writer(io::stderr))
             .try_init(),
         LogFormat::Human => {
-            let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            let colour = Output::colour_on_stderr();
             registry
                 .with(fmt::layer().with_ansi(colour).with_writer(io::stderr))
                 .try_init()

@@ -52,6 +52,28 @@ pub const KEYS: &[Key] = &[
         "Longest time to a sync, with `durability: interval`.",
     ),
     key(
+        "storage.index",
+        "rocksdb",
+        "`rocksdb`: in files beside the log. `memory`: rebuilt from the log at opening, and the \
+         default of a build without RocksDB.",
+    ),
+    key(
+        "storage.segment_bytes",
+        "64MiB",
+        "Size of one segment of the log; at least 64KiB.",
+    ),
+    key(
+        "storage.queue_bytes",
+        "16MiB",
+        "Appends that may wait for the writer.",
+    ),
+    key(
+        "storage.index_buffer_bytes",
+        "16MiB",
+        "Index changes kept in memory before they are written to its files.",
+    ),
+    key("storage.index_cache_bytes", "64MiB", "Cache of the index."),
+    key(
         "storage.url",
         "",
         "Of a `remote` store: `http://host:port` or `unix:/path`.",

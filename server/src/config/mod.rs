@@ -21,7 +21,7 @@ pub use self::{
     error::{ConfigError, Origin},
     keys::{KEYS, Key},
     sources::Sources,
-    storage::{Bus, Durability, NativeStorage, RemoteStorage, Storage},
+    storage::{Bus, Durability, Index, NativeStorage, RemoteStorage, Storage},
 };
 use self::{node::Node, section::Section};
 

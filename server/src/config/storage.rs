@@ -18,6 +18,39 @@ pub struct NativeStorage {
     pub path: PathBuf,
     /// What has happened to an event when its append is answered.
     pub durability: Durability,
+    /// Where the index is kept; as this build prefers when `None`.
+    pub index: Option<Index>,
+    /// Bytes of one segment of the log.
+    pub segment_bytes: u64,
+    /// Bytes of appends that may wait for the writer.
+    pub queue_bytes: u64,
+    /// Bytes of index changes kept in memory before they are written to its files.
+    pub index_buffer_bytes: u64,
+    /// Bytes of the index's cache.
+    pub index_cache_bytes: u64,
+}
+
+impl Default for NativeStorage {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("./data"),
+            durability: Durability::Fsync,
+            index: None,
+            segment_bytes: 64 << 20,
+            queue_bytes: 16 << 20,
+            index_buffer_bytes: 16 << 20,
+            index_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Where the index is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Index {
+    /// In memory, rebuilt from the log at opening.
+    Memory,
+    /// In RocksDB files beside the log.
+    RocksDb,
 }
 
 /// A store behind `angzarr.store.v1`.
@@ -42,10 +75,7 @@ impl Storage {
     pub(super) fn read(mut section: Section) -> Result<Self, ConfigError> {
         let kind = section.text("type")?;
         let storage = match kind.as_ref().map_or("angzarr", |(_, kind)| kind.as_str()) {
-            "angzarr" => Self::Native(NativeStorage {
-                path: section.parse("path", PathBuf::from("./data"), path)?,
-                durability: durability(&mut section)?,
-            }),
+            "angzarr" => Self::Native(NativeStorage::read(&mut section)?),
             "remote" => Self::Remote(RemoteStorage {
                 endpoint: section.require("url", Endpoint::parse)?,
             }),
@@ -59,6 +89,49 @@ impl Storage {
         };
         section.finish()?;
         Ok(storage)
+    }
+}
+
+impl NativeStorage {
+    fn read(section: &mut Section) -> Result<Self, ConfigError> {
+        let default = Self::default();
+        let size = value::positive_bytes;
+        Ok(Self {
+            path: section.parse("path", default.path, path)?,
+            durability: durability(section)?,
+            index: section.parse("index", default.index, index)?,
+            segment_bytes: section.parse("segment_bytes", default.segment_bytes, segment_bytes)?,
+            queue_bytes: section.parse("queue_bytes", default.queue_bytes, size)?,
+            index_buffer_bytes: section.parse(
+                "index_buffer_bytes",
+                default.index_buffer_bytes,
+                size,
+            )?,
+            index_cache_bytes: section.parse(
+                "index_cache_bytes",
+                default.index_cache_bytes,
+                size,
+            )?,
+        })
+    }
+}
+
+fn index(text: &str) -> Result<Option<Index>, String> {
+    let index = value::choice(
+        &[("memory", Index::Memory), ("rocksdb", Index::RocksDb)],
+        text,
+    )?;
+    if index == Index::RocksDb && !cfg!(feature = "rocksdb") {
+        return Err("rocksdb is not in this build; write memory, or build with RocksDB".to_owned());
+    }
+    Ok(Some(index))
+}
+
+fn segment_bytes(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 64 << 10;
+    match value::bytes(text)? {
+        bytes if bytes < LEAST => Err("must be at least 64KiB".to_owned()),
+        bytes => Ok(bytes),
     }
 }
 

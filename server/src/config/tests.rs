@@ -57,7 +57,7 @@ fn nothing_given_means_defaults() {
     );
     let native = NativeStorage {
         path: "./data".into(),
-        durability: Durability::Fsync,
+        ..NativeStorage::default()
     };
     assert_eq!(config.storage, Storage::Native(native));
     assert_eq!(config.limits.pages_per_book, 100);
@@ -72,7 +72,8 @@ fn nothing_given_means_defaults() {
 fn everything_can_be_given() {
     let config = load(
         "server: {listen: ['0.0.0.0:1', 'unix:/run/a.sock'], drain_timeout: 1min}
-storage: {type: angzarr, path: /var/lib/a, durability: interval, sync_interval: 5ms}
+storage: {type: angzarr, path: /var/lib/a, durability: interval, sync_interval: 5ms, index: memory,
+  segment_bytes: 1MiB, queue_bytes: 2, index_buffer_bytes: 3, index_cache_bytes: 4}
 messaging: {type: channel}
 limits: {pages_per_book: 7, payload_bytes: 1KiB, message_bytes: 2 MiB}
 log: {filter: 'warn,angzarr_engine=debug', format: json}
@@ -103,6 +104,11 @@ upcasters:
         Storage::Native(NativeStorage {
             path: "/var/lib/a".into(),
             durability: Durability::Interval(Duration::from_millis(5)),
+            index: Some(Index::Memory),
+            segment_bytes: 1 << 20,
+            queue_bytes: 2,
+            index_buffer_bytes: 3,
+            index_cache_bytes: 4,
         })
     );
     assert_eq!(config.limits.payload_bytes, 1024);
@@ -167,6 +173,10 @@ fn problems_name_key_and_line() {
         (
             "storage: {sync_interval: 1s}\n",
             "storage.sync_interval: needs durability: interval",
+        ),
+        (
+            "storage: {segment_bytes: 1KiB}\n",
+            "storage.segment_bytes: must be at least 64KiB",
         ),
         (
             "bus: {type: kafka}\n",
@@ -271,7 +281,7 @@ server: {listen: \"${HOST:-127.0.0.1}:9\"}\n";
     let config = fixture.load().unwrap();
     let native = NativeStorage {
         path: "a: [b # c/x".into(),
-        durability: Durability::Fsync,
+        ..NativeStorage::default()
     };
     assert_eq!(config.storage, Storage::Native(native));
     assert_eq!(config.log.filter, "debug");
@@ -283,7 +293,7 @@ server: {listen: \"${HOST:-127.0.0.1}:9\"}\n";
     fixture.file("angzarr.yaml", "storage: {path: \"$${DIR}\"}\n");
     let native = NativeStorage {
         path: "${DIR}".into(),
-        durability: Durability::Fsync,
+        ..NativeStorage::default()
     };
     assert_eq!(fixture.load().unwrap().storage, Storage::Native(native));
 }

@@ -1,0 +1,132 @@
+//! The command line: one binary for the server and for whoever looks into it.
+
+mod aggregates;
+mod append;
+mod event;
+mod failure;
+mod fork;
+mod payload;
+mod read;
+mod stats;
+mod tail;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use self::failure::{Exit, Failure};
+use crate::{
+    bench,
+    output::{Ink, Output},
+};
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed or refused
+  2  the command line or the configuration is wrong
+  3  the server cannot be reached
+  verify: 0 sound, 1 torn tail, 2 corrupt, 3 unsupported format";
+
+/// A durable event database: streams of events that can be read, followed and branched.
+#[derive(Debug, Parser)]
+#[command(name = "angzarr", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Append(append::Append),
+    Read(read::Read),
+    Tail(tail::Tail),
+    Aggregates(aggregates::Aggregates),
+    Fork(fork::Fork),
+    Stats(stats::Stats),
+    Bench(bench::Args),
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that went away is no failure.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Ok.into()
+            };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::new(Exit::Failed, error.to_string())),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => report(&failure),
+    }
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse()
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    match command {
+        Command::Append(append) => append.run(&mut output).await,
+        Command::Read(read) => read.run(&mut output).await,
+        Command::Tail(tail) => tail.run(&mut output).await,
+        Command::Aggregates(aggregates) => aggregates.run(&mut output).await,
+        Command::Fork(fork) => fork.run(&mut output).await,
+        Command::Stats(stats) => stats.run(&mut output).await,
+        Command::Bench(args) => bench::run(args)
+            .await
+            .map_err(|error| bench_failure(&error)),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "angzarr", &mut script);
+    Ok(std::io::Write::write_all(&mut std::io::stdout(), &script)?)
+}
+
+fn bench_failure(error: &bench::Error) -> Failure {
+    let exit = match error {
+        bench::Error::Unreachable { .. } => Exit::Unreachable,
+        bench::Error::Usage(_) => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    if !failure.is_quiet() {
+        let name = "angzarr:";
+        let name = if Output::colour_on_stderr() {
+            Ink::Bad.on(name)
+        } else {
+            name.to_owned()
+        };
+        // Nothing is left to tell when standard error is gone too.
+        let _ =
+            std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{name} {failure}\n"));
+    }
+    ExitCode::from(failure.code)
+}

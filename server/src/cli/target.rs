@@ -1,0 +1,131 @@
+use angzarr_adapters::{EventStore, RemoteStore, StoreError};
+use angzarr_proto::v1::{Cover, Edition};
+use clap::Args;
+use uuid::Uuid;
+
+use super::Failure;
+
+/// Which server to speak to.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Target {
+    /// The server: http://host:port or unix:/path.
+    #[arg(
+        long,
+        env = "ANGZARR_TARGET",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:1310"
+    )]
+    pub(super) target: String,
+}
+
+/// A server, and its name for messages.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    store: RemoteStore,
+    target: String,
+}
+
+impl Target {
+    /// Makes the connection; it opens with the first call.
+    pub(super) fn connect(&self) -> Result<Remote, Failure> {
+        let store = RemoteStore::connect(&self.target).map_err(|_| {
+            Failure::usage(format!("{:?} is not the address of a server", self.target))
+                .next("write --target http://host:port or --target unix:/path")
+        })?;
+        Ok(Remote {
+            store,
+            target: self.target.clone(),
+        })
+    }
+}
+
+impl Remote {
+    pub(super) fn store(&self) -> &dyn EventStore {
+        &self.store
+    }
+
+    /// The failure for an error of this server.
+    pub(super) fn failure(&self, error: &StoreError) -> Failure {
+        Failure::of_store(&self.target, error)
+    }
+}
+
+/// Which timeline.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Timeline {
+    /// The edition (branch); the main timeline when left out.
+    #[arg(long, short = 'e', value_name = "NAME")]
+    pub(super) edition: Option<String>,
+}
+
+impl Timeline {
+    /// Name of the branch; `None` is main.
+    pub(super) fn branch(&self) -> Option<&str> {
+        self.edition
+            .as_deref()
+            .filter(|name| !name.is_empty() && *name != "angzarr")
+    }
+
+    pub(super) fn edition(&self) -> Option<Edition> {
+        self.branch().map(|name| Edition {
+            name: name.to_owned(),
+            divergences: Vec::new(),
+        })
+    }
+
+    pub(super) fn cover(&self, domain: &str, root: Uuid) -> Cover {
+        Cover {
+            domain: domain.to_owned(),
+            root: Some(angzarr_proto::v1::Uuid {
+                value: root.as_bytes().to_vec(),
+            }),
+            edition: self.edition(),
+            ..Cover::default()
+        }
+    }
+}
+
+/// The root of a cover as people write it.
+pub(super) fn root_text(cover: &Cover) -> String {
+    let bytes = cover
+        .root
+        .as_ref()
+        .map(|root| root.value.as_slice())
+        .unwrap_or_default();
+    root_bytes_text(bytes)
+}
+
+pub(super) fn root_bytes_text(bytes: &[u8]) -> String {
+    Uuid::from_slice(bytes).map_or_else(|_| hex(bytes), |uuid| uuid.to_string())
+}
+
+/// The branch of a cover; main is `main`.
+pub(super) fn branch_text(cover: &Cover) -> &str {
+    match &cover.edition {
+        Some(edition) if !edition.name.is_empty() && edition.name != "angzarr" => &edition.name,
+        _ => "main",
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Bytes of hexadecimal digits.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    digits
+        .chunks(2)
+        .map(|pair| {
+            std::str::from_utf8(pair).ok().and_then(|pair| {
+                pair.bytes()
+                    .all(|digit| digit.is_ascii_hexdigit())
+                    .then_some(())?;
+                u8::from_str_radix(pair, 16).ok()
+            })
+        })
+        .collect()
+}
