@@ -112,7 +112,8 @@ pub fn request(workload: &Workload, aggregate: u32, first: u32, end: u32) -> pb:
 }
 
 /// A page with this payload, to be numbered by the store.
-pub(crate) fn page(payload: Vec<u8>) -> EventPage {
+#[must_use]
+pub fn page(payload: Vec<u8>) -> EventPage {
     let event = Any {
         type_url: EVENT_TYPE.to_owned(),
         value: payload,

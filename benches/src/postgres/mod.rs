@@ -1,0 +1,7 @@
+//! PostgreSQL as a peer: its own cluster, two tables, and the same closed loop.
+
+mod cluster;
+mod tables;
+
+pub use cluster::Cluster;
+pub use tables::{Connection, Table, connect, create, fill, prepare_replay, replay};
