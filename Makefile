@@ -63,6 +63,12 @@ fmt: ## Format the Rust sources
 bench: rocksdb ## Run the criterion benchmarks (benches/README.md says what they mean)
 	@$(WITH_ROCKSDB) $(CARGO) bench --locked -p angzarr-benches
 
+bench-peers: rocksdb ## Compare the server with its limit and with PostgreSQL (about 15 minutes)
+	@scripts/need postgresql
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --features postgres --bins
+	@$(CARGO_TARGET_DIR)/release/peers --angzarr $(CARGO_TARGET_DIR)/release/angzarr
+
 # ---- what the targets above need -------------------------------------------------------------
 
 tools-run:
