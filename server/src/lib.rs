@@ -3,10 +3,15 @@
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod coordinator;
 mod dialect_layer;
+pub mod framework;
 pub mod grpc;
+pub mod handler;
 pub mod health;
 pub mod listener;
 pub mod output;
+pub mod registry;
 pub mod service;
+pub mod status;
 pub mod telemetry;

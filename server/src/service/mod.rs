@@ -1,6 +1,26 @@
 //! The gRPC services. Each decodes a request, passes it on and maps the error.
 
+mod command;
 pub(crate) mod message_limit;
+mod query;
 mod store;
+mod stream;
 
+use std::pin::Pin;
+
+use angzarr_proto::Dialect;
+use futures::Stream;
+use tonic::{Request, Status};
+
+pub use command::CommandService;
+pub use query::QueryService;
 pub use store::StoreService;
+pub use stream::StreamService;
+
+/// A stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The dialect in which a request came; the canonical one when nothing says otherwise.
+fn dialect_of<T>(request: &Request<T>) -> Dialect {
+    request.extensions().get().copied().unwrap_or_default()
+}

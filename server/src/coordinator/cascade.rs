@@ -1,0 +1,108 @@
+use std::collections::BTreeSet;
+
+use angzarr_proto::v1::NoOp;
+use bytes::Bytes;
+use prost::Message;
+
+use super::append::NewEvents;
+use super::concurrency::with_new;
+use super::validate::Command;
+use super::{Coordinator, Error, merge};
+use crate::framework;
+use crate::handler::RawBook;
+use crate::handler::fields::PageOutline;
+use crate::registry::Domain;
+
+/// Why a page is hidden from a reader while its cascade is open.
+const UNCOMMITTED: &str = "uncommitted";
+
+impl Coordinator {
+    /// Refuses new events that change a state field which pending events of another cascade
+    /// change too, or whose component cannot tell.
+    pub(super) async fn check_cascades(
+        &self,
+        domain: &Domain,
+        command: &Command,
+        prior: &RawBook,
+        new: &NewEvents,
+    ) -> Result<(), Error> {
+        if new.pages.is_empty() {
+            return Ok(());
+        }
+        let others = pending_cascades(&prior.pages)?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        let before = self.state(domain, prior, &prior.pages).await?;
+        let after = self.state(domain, prior, &with_new(prior, new)).await?;
+        let changed = merge::changed_fields(before.as_ref(), after.as_ref());
+        let (mut cascade_ids, mut overlapping) = (Vec::new(), BTreeSet::new());
+        for cascade_id in others {
+            let pending = self.fields_pending(domain, command, &cascade_id).await?;
+            match changed.as_ref().zip(pending) {
+                Some((changed, pending)) if changed.is_disjoint(&pending) => {}
+                Some((changed, pending)) => {
+                    overlapping.extend(changed.intersection(&pending).copied());
+                    cascade_ids.push(cascade_id);
+                }
+                None => cascade_ids.push(cascade_id),
+            }
+        }
+        if cascade_ids.is_empty() {
+            return Ok(());
+        }
+        let overlapping_fields = overlapping.iter().map(u32::to_string).collect();
+        Err(Error::CascadeConflict {
+            cascade_ids,
+            overlapping_fields,
+        })
+    }
+
+    /// State fields that the pending events of a cascade change.
+    async fn fields_pending(
+        &self,
+        domain: &Domain,
+        command: &Command,
+        cascade_id: &str,
+    ) -> Result<Option<BTreeSet<u32>>, Error> {
+        let without = self.load_at(domain, &command.cover, None, None).await?;
+        let without = self.upcast(domain, without).await?;
+        let cascade_id = Some(cascade_id.to_owned());
+        let with = self
+            .load_at(domain, &command.cover, cascade_id, None)
+            .await?;
+        let with = self.upcast(domain, with).await?;
+        let before = self.state(domain, &without, &without.pages).await?;
+        let after = self.state(domain, &with, &with.pages).await?;
+        Ok(merge::changed_fields(before.as_ref(), after.as_ref()))
+    }
+}
+
+/// Whether any page is pending, in the reader's own cascade or in another.
+pub(super) fn holds_pending(pages: &[Bytes]) -> Result<bool, Error> {
+    for page in pages {
+        let outline = PageOutline::of(page).map_err(Error::damaged)?;
+        if outline.no_commit || uncommitted(&outline)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The cascades whose pending events the reader does not see, in name order.
+fn pending_cascades(pages: &[Bytes]) -> Result<BTreeSet<String>, Error> {
+    let mut cascades = BTreeSet::new();
+    for page in pages {
+        let outline = PageOutline::of(page).map_err(Error::damaged)?;
+        cascades.extend(uncommitted(&outline)?);
+    }
+    Ok(cascades)
+}
+
+fn uncommitted(outline: &PageOutline<'_>) -> Result<Option<String>, Error> {
+    if framework::name(outline.type_url) != Some("NoOp") {
+        return Ok(None);
+    }
+    let placeholder = NoOp::decode(outline.event).map_err(Error::damaged)?;
+    Ok((placeholder.reason == UNCOMMITTED).then_some(placeholder.cascade_id))
+}

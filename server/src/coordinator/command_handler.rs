@@ -1,0 +1,128 @@
+use angzarr_adapters::StoreError;
+use angzarr_proto::v1::{
+    CommandRequest, CommandResponse, EventBook, Notification, RevocationResponse,
+};
+use tracing::Instrument;
+
+use super::append::NewEvents;
+use super::validate::{self, Command};
+use super::{Coordinator, Error};
+use crate::handler::{Answer, RawBook, Retries};
+use crate::registry::Domain;
+
+/// What became of a command that was not refused.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The new pages, durable; none when the command changed nothing.
+    Events(EventBook),
+    /// The component left the matter to the framework. Nothing was stored.
+    Revocation(RevocationResponse),
+    /// The component passed the matter on. Nothing was stored.
+    Notification(Notification),
+}
+
+impl Coordinator {
+    /// Carries out a command. New events are durable when it returns.
+    ///
+    /// # Errors
+    /// See [`Error`]. Nothing is stored in any case but [`StoreError::Poisoned`] and
+    /// [`StoreError::Unavailable`], whose outcome is unknown, and [`Error::DeadLettered`].
+    pub async fn handle_command(&self, request: CommandRequest) -> Result<CommandResponse, Error> {
+        let command = validate::command(request, self.settings.limits)?;
+        let span = span(&command);
+        async {
+            if let Some(deletion) = self.delete_edition(&command).await? {
+                return Ok(respond(deletion));
+            }
+            match self.carry_out(&command).await? {
+                Outcome::Events(book) => Ok(respond(book)),
+                Outcome::Revocation(revocation) => Err(revoked(&command, revocation)),
+                Outcome::Notification(_) => Ok(respond(EventBook {
+                    cover: Some(command.cover.clone()),
+                    ..EventBook::default()
+                })),
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Waits for the aggregate, then decides and stores; again when another writer of the same
+    /// store came in between.
+    pub(super) async fn carry_out(&self, command: &Command) -> Result<Outcome, Error> {
+        let domain = self.domain(&command.cover.domain)?;
+        let _turn = self.queues.enter(&command.cover).await?;
+        if let Some(first) = self.first_delivery(command).await? {
+            return Ok(Outcome::Events(first));
+        }
+        let mut pauses = Retries::default().delays();
+        loop {
+            let outcome = self.decide(domain, command).await;
+            let raced = matches!(outcome, Err(Error::Store(StoreError::Conflict { .. })));
+            match pauses.next() {
+                Some(pause) if raced => tokio::time::sleep(pause).await,
+                _ => return outcome,
+            }
+        }
+    }
+
+    /// One pass over the steps from loading to storing.
+    async fn decide(&self, domain: &Domain, command: &Command) -> Result<Outcome, Error> {
+        let stored = self.load(domain, command).await?;
+        let prior = self.upcast(domain, stored).await?;
+        let stale_at = self.check_sequence(command, &prior).await?;
+        let (pages, snapshot) = match self.execute(domain, command, &prior).await? {
+            Answer::Events { pages, snapshot } => (pages, snapshot),
+            Answer::Revocation(revocation) => return Ok(Outcome::Revocation(revocation)),
+            Answer::Notification(notification) => return Ok(Outcome::Notification(notification)),
+        };
+        let new = NewEvents::of_command(command, &prior, pages, snapshot)?;
+        self.check_fields(domain, command, stale_at, &prior, &new)
+            .await?;
+        self.check_cascades(domain, command, &prior, &new).await?;
+        Ok(Outcome::Events(self.append(new).await?))
+    }
+
+    async fn execute(
+        &self,
+        domain: &Domain,
+        command: &Command,
+        prior: &RawBook,
+    ) -> Result<Answer, Error> {
+        let call = domain
+            .handler
+            .handle(prior, &command.book, &command.cover.correlation_id);
+        Ok(call
+            .instrument(tracing::info_span!("aggregate.execute"))
+            .await?)
+    }
+}
+
+pub(super) fn span(command: &Command) -> tracing::Span {
+    tracing::info_span!(
+        "aggregate.handle",
+        correlation_id = %command.cover.correlation_id,
+        domain = %command.cover.domain,
+        edition = %validate::edition_name(&command.cover),
+        root = %validate::root_hex(&command.cover),
+    )
+}
+
+fn respond(book: EventBook) -> CommandResponse {
+    CommandResponse {
+        events: Some(book),
+        ..CommandResponse::default()
+    }
+}
+
+fn revoked(command: &Command, revocation: RevocationResponse) -> Error {
+    let reason = if revocation.reason.is_empty() {
+        format!(
+            "the handler of domain `{}` revoked the command",
+            command.cover.domain
+        )
+    } else {
+        revocation.reason
+    };
+    Error::Revoked { reason }
+}

@@ -1,0 +1,94 @@
+use std::time::SystemTime;
+
+use angzarr_proto::v1::{
+    AngzarrDeadLetter, Cover, EventPage, MergeStrategy, SequenceMismatchDetails, Uuid,
+    angzarr_dead_letter, event_page,
+};
+use prost_types::Timestamp;
+
+use super::append::NewEvents;
+use super::validate::{self, Command};
+use super::{Coordinator, Error};
+use crate::framework;
+use crate::handler::RawBook;
+
+/// Dead letters of a domain are the events of one aggregate, in the order in which they came.
+const DOMAIN_PREFIX: &str = "angzarr.dlq.";
+const ROOT: [u8; 16] = [0; 16];
+
+impl Coordinator {
+    /// Stores a stale command for a person to look at, then gives the refusal that says so.
+    pub(super) async fn dead_letter(
+        &self,
+        command: &Command,
+        expected: u32,
+        prior: &RawBook,
+    ) -> Result<Error, Error> {
+        let domain = command.cover.domain.clone();
+        let refusal = Error::DeadLettered {
+            domain: domain.clone(),
+            root: validate::root_hex(&command.cover),
+            expected,
+            actual: prior.next_sequence,
+            dead_letters: format!("{DOMAIN_PREFIX}{domain}"),
+        };
+        let letter = letter(
+            command,
+            expected,
+            prior.next_sequence,
+            refusal_reason(expected, prior),
+        );
+        let event = framework::pack("AngzarrDeadLetter", &letter);
+        let cover = Cover {
+            domain: format!("{DOMAIN_PREFIX}{domain}"),
+            root: Some(Uuid {
+                value: ROOT.to_vec(),
+            }),
+            correlation_id: command.cover.correlation_id.clone(),
+            ..Cover::default()
+        };
+        self.append(NewEvents {
+            cover,
+            pages: vec![EventPage {
+                payload: Some(event_page::Payload::Event(event)),
+                ..EventPage::default()
+            }],
+            next_sequence: None,
+            claim: None,
+            snapshot: None,
+            cascade_id: None,
+            isolated: false,
+        })
+        .await?;
+        Ok(refusal)
+    }
+}
+
+fn letter(command: &Command, expected: u32, actual: u32, reason: String) -> AngzarrDeadLetter {
+    let details = SequenceMismatchDetails {
+        expected_sequence: expected,
+        actual_sequence: actual,
+        merge_strategy: MergeStrategy::MergeManual.into(),
+    };
+    AngzarrDeadLetter {
+        cover: Some(command.cover.clone()),
+        payload: Some(angzarr_dead_letter::Payload::RejectedCommand(
+            command.book.clone(),
+        )),
+        rejection_reason: reason,
+        occurred_at: Some(Timestamp::from(SystemTime::now())),
+        source_component: command.cover.domain.clone(),
+        source_component_type: "aggregate".to_owned(),
+        rejection_details: Some(angzarr_dead_letter::RejectionDetails::SequenceMismatch(
+            details,
+        )),
+        ..AngzarrDeadLetter::default()
+    }
+}
+
+fn refusal_reason(expected: u32, prior: &RawBook) -> String {
+    format!(
+        "the command expected sequence {expected}, the aggregate is at {}",
+        prior.next_sequence
+    )
+}

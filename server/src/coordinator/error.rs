@@ -1,0 +1,112 @@
+use angzarr_adapters::StoreError;
+use thiserror::Error;
+
+use crate::handler::{self, RawBook};
+
+/// Why a request of a client was not carried out, one variant for each thing it can do about it.
+#[derive(Debug, Clone, Error)]
+pub enum Error {
+    /// The request can never succeed as it is. The text names the field.
+    #[error("{0}")]
+    Invalid(String),
+    /// No business code is configured for the domain.
+    #[error(
+        "no handler is configured for domain `{domain}`; configured: {}",
+        listed(.configured)
+    )]
+    UnknownDomain {
+        /// The domain of the request.
+        domain: String,
+        /// Those that could be commanded, in name order.
+        configured: Vec<String>,
+    },
+    /// The aggregate has moved on. Read it again, decide again, send again.
+    #[error(
+        "Sequence mismatch: {} {} is at {}, the command expected {}",
+        .0.domain, .0.root, .0.actual, .0.expected
+    )]
+    Mismatch(Box<Mismatch>),
+    /// As [`Error::Mismatch`] for a command that is to be looked at by a person.
+    #[error(
+        "{domain} {root} is at {actual}, the command expected {expected}: it was put into the \
+         dead letters `{dead_letters}`"
+    )]
+    DeadLettered {
+        /// Domain of the aggregate.
+        domain: String,
+        /// Its root, in hexadecimal.
+        root: String,
+        /// What the command named.
+        expected: u32,
+        /// Next sequence of the aggregate.
+        actual: u32,
+        /// The domain whose stream holds the command now.
+        dead_letters: String,
+    },
+    /// Pending events of other cascades change the same state.
+    #[error(
+        "pending events of cascade {} change the same state: wait until it is settled and send \
+         the command again",
+        .cascade_ids.join(", ")
+    )]
+    CascadeConflict {
+        /// The cascades, in name order.
+        cascade_ids: Vec<String>,
+        /// State fields that both change; empty when the states could not be compared.
+        overlapping_fields: Vec<String>,
+    },
+    /// The component declined an ordinary command by a revocation.
+    #[error("{reason}")]
+    Revoked {
+        /// In the component's words.
+        reason: String,
+    },
+    /// Too much work is queued. Try again later.
+    #[error("{0}")]
+    Busy(String),
+    /// An answer that does not fit into one message. Ask for less of it.
+    #[error("{0}")]
+    TooLong(String),
+    /// Business code gave no usable answer.
+    #[error(transparent)]
+    Handler(#[from] handler::Error),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a client needs to decide again.
+#[derive(Debug, Clone)]
+pub struct Mismatch {
+    /// Domain of the aggregate.
+    pub domain: String,
+    /// Its root, in hexadecimal.
+    pub root: String,
+    /// What the command named.
+    pub expected: u32,
+    /// Next sequence of the aggregate.
+    pub actual: u32,
+    /// The aggregate as it is.
+    pub book: RawBook,
+}
+
+impl Error {
+    pub(super) fn invalid(text: impl Into<String>) -> Self {
+        Self::Invalid(text.into())
+    }
+
+    /// A stored page that does not decode: the store vouches for its bytes, so this is damage.
+    pub(super) fn damaged(what: impl std::fmt::Display) -> Self {
+        Self::Store(StoreError::Corrupt(format!(
+            "a stored page cannot be read: {what}"
+        )))
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}

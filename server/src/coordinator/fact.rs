@@ -1,0 +1,100 @@
+use angzarr_adapters::StoreError;
+use angzarr_proto::v1::{EventBook, EventPage, EventRequest, FactInjectionResponse};
+use tracing::Instrument;
+
+use super::append::{NewEvents, number, stamp};
+use super::claim::external_claim;
+use super::validate::{self, Facts};
+use super::{Coordinator, Error, cascade, sync_mode};
+use crate::handler::Retries;
+use crate::registry::Domain;
+
+impl Coordinator {
+    /// Stores facts once for each external id. They are durable when it returns.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn handle_event(
+        &self,
+        request: EventRequest,
+    ) -> Result<FactInjectionResponse, Error> {
+        let facts = validate::facts(request, self.settings.limits)?;
+        let span = tracing::info_span!(
+            "aggregate.handle",
+            correlation_id = %facts.cover.correlation_id,
+            domain = %facts.cover.domain,
+            edition = %validate::edition_name(&facts.cover),
+            root = %validate::root_hex(&facts.cover),
+        );
+        let (book, already_processed) = self.inject(&facts).instrument(span).await?;
+        Ok(FactInjectionResponse {
+            events: Some(book),
+            already_processed,
+            projections: Vec::new(),
+        })
+    }
+
+    async fn inject(&self, facts: &Facts) -> Result<(EventBook, bool), Error> {
+        let domain = self.domain(&facts.cover.domain)?;
+        let _turn = self.queues.enter(&facts.cover).await?;
+        if !facts.route_to_handler {
+            return self.append_once(as_they_are(facts)).await;
+        }
+        let claim = external_claim(&facts.external_id);
+        if let Some(first) = self.claimed(&facts.cover, claim, None).await? {
+            return Ok((first, true));
+        }
+        let mut pauses = Retries::default().delays();
+        loop {
+            let new = self.route(domain, facts).await?;
+            let outcome = self.append_once(new).await;
+            let raced = matches!(outcome, Err(Error::Store(StoreError::Conflict { .. })));
+            match pauses.next() {
+                Some(pause) if raced => tokio::time::sleep(pause).await,
+                _ => return outcome,
+            }
+        }
+    }
+
+    /// Lets the component replace the facts. One without the method takes them as they are.
+    async fn route(&self, domain: &Domain, facts: &Facts) -> Result<NewEvents, Error> {
+        let stored = self.load_at(domain, &facts.cover, None, None).await?;
+        let prior = self.upcast(domain, stored).await?;
+        let call = domain
+            .handler
+            .handle_fact(&prior, &facts.book, &facts.cover.correlation_id);
+        let call = call.instrument(tracing::info_span!("aggregate.execute"));
+        let Some((mut pages, snapshot)) = call.await? else {
+            return Ok(as_they_are(facts));
+        };
+        number(&mut pages, prior.next_sequence)?;
+        let settled = !cascade::holds_pending(&prior.pages)?;
+        Ok(NewEvents {
+            snapshot: snapshot
+                .filter(|_| settled)
+                .and_then(|snapshot| stamp(snapshot, &pages)),
+            next_sequence: Some(prior.next_sequence),
+            ..new_events(facts, pages)
+        })
+    }
+}
+
+fn as_they_are(facts: &Facts) -> NewEvents {
+    let payload = |page: &EventPage| EventPage {
+        payload: page.payload.clone(),
+        ..EventPage::default()
+    };
+    new_events(facts, facts.book.pages.iter().map(payload).collect())
+}
+
+fn new_events(facts: &Facts, pages: Vec<EventPage>) -> NewEvents {
+    NewEvents {
+        cover: facts.cover.clone(),
+        pages,
+        next_sequence: None,
+        claim: Some(external_claim(&facts.external_id)),
+        snapshot: None,
+        cascade_id: None,
+        isolated: sync_mode::delivery(facts.mode).isolated,
+    }
+}

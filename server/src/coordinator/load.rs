@@ -1,0 +1,88 @@
+use angzarr_adapters::EventStore;
+use angzarr_proto::store::v1::{PendingView, ReadRequest, read_request};
+use angzarr_proto::v1::Cover;
+use futures::StreamExt;
+
+use super::validate::Command;
+use super::{Coordinator, Error};
+use crate::handler::RawBook;
+use crate::registry::{Domain, Snapshots};
+
+impl Coordinator {
+    /// Reads what the handler decides on: the newest usable snapshot and the pages after it,
+    /// pending state resolved for the cascade of the command.
+    pub(super) async fn load(&self, domain: &Domain, command: &Command) -> Result<RawBook, Error> {
+        self.load_at(domain, &command.cover, command.cascade_id.clone(), None)
+            .await
+    }
+
+    /// The same for another cascade or an earlier point.
+    pub(super) async fn load_at(
+        &self,
+        domain: &Domain,
+        cover: &Cover,
+        cascade_id: Option<String>,
+        selection: Option<read_request::Selection>,
+    ) -> Result<RawBook, Error> {
+        let request = ReadRequest {
+            cover: Some(key_of(cover)),
+            selection,
+            with_snapshot: domain.snapshots != Snapshots::Never,
+            pending: PendingView::Resolved.into(),
+            cascade_id,
+            ..ReadRequest::default()
+        };
+        let mut book = read_book(self.store.as_ref(), request).await?;
+        book.cover = Some(cover.clone());
+        Ok(book)
+    }
+
+    /// Brings stored events to their newest form, where the domain has a component for it.
+    pub(super) async fn upcast(&self, domain: &Domain, book: RawBook) -> Result<RawBook, Error> {
+        let Some(upcaster) = &domain.upcaster else {
+            return Ok(book);
+        };
+        let Some(cover) = book.cover.as_ref().filter(|_| !book.pages.is_empty()) else {
+            return Ok(book);
+        };
+        let pages = upcaster
+            .upcast(&cover.domain, &book.pages, &cover.correlation_id)
+            .await?;
+        Ok(RawBook { pages, ..book })
+    }
+}
+
+/// Collects the chunks of one aggregate.
+pub(super) async fn read_book(
+    store: &dyn EventStore,
+    request: ReadRequest,
+) -> Result<RawBook, Error> {
+    let mut chunks = store.read(request).await?;
+    let mut book = RawBook::default();
+    let mut first = true;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        if first {
+            book = RawBook {
+                cover: chunk.cover,
+                snapshot: chunk.snapshot,
+                pages: chunk.pages,
+                next_sequence: chunk.next_sequence,
+            };
+            first = false;
+        } else {
+            book.pages.extend(chunk.pages);
+        }
+    }
+    Ok(book)
+}
+
+/// The aggregate of a cover alone: a correlation id would narrow the reading.
+pub(super) fn key_of(cover: &Cover) -> Cover {
+    Cover {
+        domain: cover.domain.clone(),
+        root: cover.root.clone(),
+        edition: cover.edition.clone(),
+        ..Cover::default()
+    }
+}

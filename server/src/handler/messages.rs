@@ -1,0 +1,55 @@
+use angzarr_proto::v1::{CommandBook, Cover, EventBook, Snapshot};
+use bytes::Bytes;
+
+/// `EventBook` with its pages left encoded, so that stored bytes reach a peer as they are.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RawBook {
+    /// The aggregate, with the correlation id and ext of the request.
+    #[prost(message, optional, tag = "1")]
+    pub cover: Option<Cover>,
+    /// State the pages continue from.
+    #[prost(message, optional, tag = "2")]
+    pub snapshot: Option<Snapshot>,
+    /// Encoded `EventPage`s, in sequence order and without gaps.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub pages: Vec<Bytes>,
+    /// The number the next event gets.
+    #[prost(uint32, tag = "6")]
+    pub next_sequence: u32,
+}
+
+/// `ContextualCommand` over a [`RawBook`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RawContextualCommand {
+    #[prost(message, optional, tag = "1")]
+    pub(super) events: Option<RawBook>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) command: Option<CommandBook>,
+}
+
+/// `FactRequest` over a [`RawBook`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RawFactRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) facts: Option<EventBook>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) prior_events: Option<RawBook>,
+}
+
+/// `ReplayRequest` with its pages left encoded.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RawReplayRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) base_snapshot: Option<Snapshot>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) events: Vec<Bytes>,
+}
+
+/// `UpcastRequest` with its pages left encoded.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RawUpcastRequest {
+    #[prost(string, tag = "1")]
+    pub(super) domain: String,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) events: Vec<Bytes>,
+}

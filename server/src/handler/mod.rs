@@ -1,0 +1,20 @@
+//! The client side of business code: what the server calls, in the words each peer speaks.
+
+mod codec;
+mod command;
+mod dialect;
+mod error;
+pub(crate) mod fields;
+mod messages;
+mod peer;
+mod retry;
+mod upcaster;
+
+pub(crate) use command::AnswerLimits;
+pub use command::{Answer, CommandHandler};
+pub use dialect::{book_for_caller, notification_for_caller, type_url_for_caller};
+pub use error::Error;
+pub use messages::RawBook;
+pub use peer::PeerSettings;
+pub use retry::Retries;
+pub use upcaster::Upcaster;

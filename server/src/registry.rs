@@ -1,0 +1,161 @@
+//! Which business code serves which domain.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use angzarr_proto::Dialect;
+
+use crate::coordinator::Limits;
+use crate::handler::{AnswerLimits, CommandHandler, PeerSettings, Retries, Upcaster};
+
+/// Calls to one upcaster at a time.
+const UPCASTS: usize = 1024;
+
+/// When a handler is given a snapshot instead of the full book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Snapshots {
+    /// Once the component has returned a snapshot for the aggregate.
+    #[default]
+    Auto,
+    /// Whenever one is stored.
+    Always,
+    /// Never, and none that it returns is stored.
+    Never,
+}
+
+/// The business code of one domain, as configured.
+#[derive(Debug, Clone)]
+pub struct HandlerSettings {
+    /// The domain it serves.
+    pub domain: String,
+    /// `http://host:port` or `unix:/path`.
+    pub address: String,
+    /// Unset: found out by trying.
+    pub dialect: Option<Dialect>,
+    /// Longest time for a call, retries included.
+    pub timeout: Duration,
+    /// For a handler that cannot be reached.
+    pub retries: Retries,
+    /// Calls at a time.
+    pub concurrency: usize,
+    /// Use of snapshots.
+    pub snapshots: Snapshots,
+}
+
+/// The upcaster of one domain, as configured.
+#[derive(Debug, Clone)]
+pub struct UpcasterSettings {
+    /// The domain whose events it knows.
+    pub domain: String,
+    /// `http://host:port` or `unix:/path`.
+    pub address: String,
+    /// Unset: found out by trying.
+    pub dialect: Option<Dialect>,
+    /// Longest time for a call, retries included.
+    pub timeout: Duration,
+    /// For an upcaster that cannot be reached.
+    pub retries: Retries,
+}
+
+/// A domain that can be commanded.
+#[derive(Debug)]
+pub struct Domain {
+    /// Its business code.
+    pub handler: CommandHandler,
+    /// What brings its stored events to their newest form.
+    pub upcaster: Option<Upcaster>,
+    /// Use of snapshots.
+    pub snapshots: Snapshots,
+}
+
+/// Every domain that is configured.
+#[derive(Debug, Default)]
+pub struct Registry {
+    domains: BTreeMap<String, Domain>,
+}
+
+impl Registry {
+    /// Checks the settings; connections are made with the first call to each component. Must
+    /// be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// A sentence that names the domain: an address that is none, a domain listed twice, an
+    /// upcaster for a domain without business code.
+    pub fn new(
+        handlers: Vec<HandlerSettings>,
+        upcasters: Vec<UpcasterSettings>,
+        limits: Limits,
+    ) -> Result<Self, String> {
+        let mut domains = BTreeMap::new();
+        for settings in handlers {
+            let name = settings.domain.clone();
+            let domain = Domain::new(settings, limits)?;
+            if domains.insert(name.clone(), domain).is_some() {
+                return Err(format!(
+                    "domain `{name}` is listed twice: keep one handler for it"
+                ));
+            }
+        }
+        let mut registry = Self { domains };
+        for settings in upcasters {
+            registry.add_upcaster(settings, limits)?;
+        }
+        Ok(registry)
+    }
+
+    /// The domain of that name.
+    #[must_use]
+    pub fn get(&self, domain: &str) -> Option<&Domain> {
+        self.domains.get(domain)
+    }
+
+    /// Names of the configured domains, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.domains.keys().cloned().collect()
+    }
+
+    fn add_upcaster(&mut self, settings: UpcasterSettings, limits: Limits) -> Result<(), String> {
+        let name = settings.domain.clone();
+        let domain = self.domains.get_mut(&name).ok_or_else(|| {
+            format!("the upcaster of domain `{name}` has no aggregate: list one for the domain")
+        })?;
+        if domain.upcaster.is_some() {
+            return Err(format!("domain `{name}` has two upcasters: keep one"));
+        }
+        domain.upcaster = Some(Upcaster::new(PeerSettings {
+            peer: format!("the upcaster of domain `{name}`"),
+            address: settings.address,
+            dialect: settings.dialect,
+            timeout: settings.timeout,
+            retries: settings.retries,
+            concurrency: UPCASTS,
+            message_bytes: limits.message_bytes,
+        })?);
+        Ok(())
+    }
+}
+
+impl Domain {
+    fn new(settings: HandlerSettings, limits: Limits) -> Result<Self, String> {
+        let peer = PeerSettings {
+            peer: format!("the handler of domain `{}`", settings.domain),
+            address: settings.address,
+            dialect: settings.dialect,
+            timeout: settings.timeout,
+            retries: settings.retries,
+            concurrency: settings.concurrency,
+            message_bytes: limits.message_bytes,
+        };
+        let answers = AnswerLimits {
+            pages: limits.pages,
+            payload_bytes: limits.payload_bytes,
+        };
+        let handler = CommandHandler::new(peer, answers)?;
+        Ok(Self {
+            handler,
+            upcaster: None,
+            snapshots: settings.snapshots,
+        })
+    }
+}
