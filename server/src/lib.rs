@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod coordinator;
+pub mod demo;
 mod dialect_layer;
 pub mod framework;
 pub mod grpc;

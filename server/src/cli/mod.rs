@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod append;
+mod demo;
 mod event;
 mod failure;
 mod fork;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::failure::{Exit, Failure};
+pub(crate) use self::payload::type_name;
 use crate::{
     bench,
     output::{Ink, Output},
@@ -39,6 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Append(append::Append),
     Read(read::Read),
     Tail(tail::Tail),
@@ -88,6 +91,7 @@ fn parse() -> Result<Cli, clap::Error> {
 async fn run(command: Command) -> Result<(), Failure> {
     let mut output = Output::stdout();
     match command {
+        Command::Demo(demo) => demo.run(&mut output).await,
         Command::Append(append) => append.run(&mut output).await,
         Command::Read(read) => read.run(&mut output).await,
         Command::Tail(tail) => tail.run(&mut output).await,

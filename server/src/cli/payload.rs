@@ -22,7 +22,7 @@ pub(super) fn text_any(text: &str) -> Any {
 }
 
 /// Last dotted part of the type's name.
-pub(super) fn type_name(type_url: &str) -> &str {
+pub(crate) fn type_name(type_url: &str) -> &str {
     type_url.rsplit(['.', '/']).next().unwrap_or(type_url)
 }
 
