@@ -42,7 +42,7 @@ pub struct Opened {
 /// ```
 #[macro_export]
 macro_rules! contract_suite {
-    ($name:ident, $open:path) => {
+    ($name:ident, $open:ident) => {
         mod $name {
             $crate::contract_suite!(@group $open, append {
                 numbers_pages_without_gaps
@@ -156,7 +156,7 @@ macro_rules! contract_suite {
             });
         }
     };
-    (@group $open:path, $group:ident { $($case:ident)* }) => {
+    (@group $open:ident, $group:ident { $($case:ident)* }) => {
         mod $group {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
