@@ -9,5 +9,6 @@ pub mod status;
 mod store;
 
 pub use error::StoreError;
+pub use store::native::{Limits, NativeStore};
 pub use store::remote::RemoteStore;
 pub use store::{EventStore, ReadStream, RecordStream, Result};

@@ -1,1 +1,39 @@
-//! To come.
+//! An append-only event log with sequence concurrency, branches of history, pending cascades and
+//! snapshots.
+//!
+//! The log is the database: every fact is a record in it, and the index can be deleted and is
+//! rebuilt. See `docs/FORMAT.md` for the bytes.
+
+pub mod clock;
+mod core;
+mod disk;
+mod engine;
+mod error;
+mod event;
+mod index;
+pub mod limits;
+mod log;
+mod options;
+mod queue;
+mod read;
+mod sequencer;
+mod shared;
+mod subscribe;
+mod types;
+mod validate;
+mod worker;
+
+pub use disk::{Disk, DiskFile, OsDisk};
+pub use engine::{Engine, Recovery, Stats, Watch};
+pub use error::{Error, Result};
+pub use event::{
+    Claim, ClaimRange, Commit, Committed, Condition, Control, Expected, Outcome, Page, Retention,
+    Settle, Snapshot, Span, Verdict, Write,
+};
+pub use options::{Durability, IndexKind, Options};
+pub use read::{EditionDomain, Listed, PageCursor, PageMark, StoredPage, View};
+pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage};
+pub use types::{
+    Address, AggregateKey, CascadeId, Consumer, CorrelationId, Domain, Edition, Position, Root,
+    Sequence, Timestamp,
+};

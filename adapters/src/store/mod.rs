@@ -5,6 +5,7 @@ use futures::Stream;
 
 use crate::StoreError;
 
+pub(crate) mod native;
 pub(crate) mod remote;
 
 /// Result of a store operation.

@@ -1,0 +1,240 @@
+//! `Read`: one aggregate, chunk by chunk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use angzarr_engine::{Engine, PageCursor, PageMark, Sequence, StoredPage, Timestamp, View};
+use angzarr_proto::store::v1 as pb;
+use futures::{StreamExt, stream};
+use pb::read_request::Selection;
+
+use super::compose::{Composer, PageParts, Shown, resolve};
+use super::{NativeStore, convert, run_blocking};
+use crate::StoreError;
+use crate::store::{ReadStream, Result};
+
+/// Bytes of payload in one answer, about.
+const CHUNK: usize = 256 * 1024;
+
+/// An aggregate being read.
+struct Reading {
+    engine: Arc<Engine>,
+    view: View,
+    /// What is still to be read, in the order of reading.
+    ranges: Vec<(Sequence, Sequence)>,
+    cursor: Option<PageCursor>,
+    backwards: bool,
+    /// Read no page that happened later, nor any behind it.
+    until: Option<Timestamp>,
+    correlation: String,
+    /// Whether pending state is resolved, and for which cascade.
+    resolved: Option<String>,
+    done: bool,
+}
+
+impl NativeStore {
+    pub(super) async fn read_pages(&self, request: pb::ReadRequest) -> Result<ReadStream> {
+        let engine = self.engine.clone();
+        let (first, reading) = run_blocking(move || {
+            let (mut answer, mut reading) = Reading::begin(engine, &request)?;
+            answer.pages = reading.next_pages()?;
+            Ok((answer, reading))
+        })
+        .await?;
+        let first = stream::once(std::future::ready(Ok(first)));
+        if reading.done {
+            return Ok(first.boxed());
+        }
+        let rest = stream::try_unfold(reading, |mut reading| async move {
+            if reading.done {
+                return Ok(None);
+            }
+            run_blocking(move || {
+                let pages = reading.next_pages()?;
+                Ok(Some((pb::ReadResponse { pages, ..Default::default() }, reading)))
+            })
+            .await
+        });
+        Ok(first.chain(rest).boxed())
+    }
+}
+
+impl Reading {
+    /// Looks the aggregate up; returns the first answer without its pages.
+    fn begin(engine: Arc<Engine>, request: &pb::ReadRequest) -> Result<(pb::ReadResponse, Self)> {
+        let (key, divergence) = convert::key("cover", request.cover.as_ref())?;
+        let view = engine.aggregate(&key, divergence)?;
+        let correlation =
+            request.cover.as_ref().map(|cover| cover.correlation_id.clone()).unwrap_or_default();
+        convert::correlation(&correlation)?;
+        let (ranges, until) = select(request.selection.as_ref(), view.next())?;
+        let mut reading = Self {
+            engine,
+            ranges,
+            cursor: None,
+            backwards: request.direction() == pb::Direction::Backwards,
+            until,
+            resolved: (request.pending() == pb::PendingView::Resolved)
+                .then(|| request.cascade_id.clone().unwrap_or_default()),
+            correlation,
+            view,
+            done: false,
+        };
+        let snapshot = if request.with_snapshot { reading.use_snapshot(request)? } else { None };
+        if reading.backwards {
+            reading.ranges.reverse();
+        }
+        // The next one is taken from the end.
+        reading.ranges.reverse();
+        let cover = convert::cover(&key, &reading.correlation, &[]);
+        let answer = pb::ReadResponse {
+            cover: Some(cover),
+            snapshot,
+            pages: Vec::new(),
+            next_sequence: reading.view.next().get(),
+        };
+        Ok((answer, reading))
+    }
+
+    /// Begins behind the newest snapshot that serves, if the selection begins at the start.
+    fn use_snapshot(
+        &mut self,
+        request: &pb::ReadRequest,
+    ) -> Result<Option<angzarr_proto::v1::Snapshot>> {
+        if matches!(request.selection, Some(Selection::Range(_) | Selection::Sequences(_))) {
+            return Ok(None);
+        }
+        let Some((from, to)) = self.ranges.first_mut() else { return Ok(None) };
+        let Some(snapshot) = self.engine.snapshot(&self.view, *to, self.until)? else {
+            return Ok(None);
+        };
+        *from = snapshot.sequence.plus(1).unwrap_or(*to);
+        convert::snapshot_message(snapshot).map(Some)
+    }
+
+    /// The next pages; none of them may match. Sets `done` behind the last.
+    fn next_pages(&mut self) -> Result<Vec<bytes::Bytes>> {
+        loop {
+            let Some(cursor) = &mut self.cursor else {
+                let Some((from, to)) = self.ranges.pop() else {
+                    self.done = true;
+                    return Ok(Vec::new());
+                };
+                self.cursor = Some(self.engine.pages(&self.view, from, to, self.backwards));
+                continue;
+            };
+            let mut pages = cursor.next_chunk(CHUNK)?;
+            if pages.is_empty() {
+                self.cursor = None;
+                continue;
+            }
+            self.drop_later(&mut pages);
+            pages.retain(|page| {
+                self.correlation.is_empty() || page.correlation == self.correlation.as_bytes()
+            });
+            // Small answers end here, without another turn to learn that there is no more.
+            if self.ranges.is_empty() && self.cursor.as_mut().is_some_and(PageCursor::is_done) {
+                self.done = true;
+            }
+            if pages.is_empty() && !self.done {
+                continue;
+            }
+            return self.compose(&pages);
+        }
+    }
+
+    /// Applies the time limit: forwards, the first page that happened later ends the reading.
+    fn drop_later(&mut self, pages: &mut Vec<StoredPage>) {
+        let Some(until) = self.until else { return };
+        if self.backwards {
+            pages.retain(|page| page.created_at <= until);
+            return;
+        }
+        if let Some(later) = pages.iter().position(|page| page.created_at > until) {
+            pages.truncate(later);
+            self.done = true;
+        }
+    }
+
+    fn compose(&self, pages: &[StoredPage]) -> Result<Vec<bytes::Bytes>> {
+        let marks = self.marks(pages)?;
+        let size = pages.iter().map(|page| page.body.len()).sum();
+        let mut composer = Composer::with_capacity(pages.len(), size);
+        for page in pages {
+            let cascade = std::str::from_utf8(&page.cascade).unwrap_or_default();
+            let raw = PageParts {
+                sequence: page.sequence,
+                created_at: page.created_at,
+                body: &page.body,
+                cascade,
+                no_commit: !cascade.is_empty(),
+            };
+            let Some(own) = &self.resolved else {
+                composer.push(&raw);
+                continue;
+            };
+            let type_name = page.type_name.of(&page.body);
+            match resolve(page.sequence, type_name, marks.get(&page.sequence), own) {
+                Shown::Pending => composer.push(&raw),
+                Shown::Page => composer.push(&PageParts { no_commit: false, ..raw }),
+                Shown::NoOp(body) => {
+                    composer.push(&PageParts { body: &body, cascade: "", no_commit: false, ..raw });
+                }
+            }
+        }
+        Ok(composer.finish())
+    }
+
+    fn marks(&self, pages: &[StoredPage]) -> Result<BTreeMap<Sequence, PageMark>> {
+        let sequences = pages.iter().map(|page| page.sequence);
+        let (Some(first), Some(last)) = (sequences.clone().min(), sequences.max()) else {
+            return Ok(BTreeMap::new());
+        };
+        if self.resolved.is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let end = last.plus(1).unwrap_or(last);
+        let marks = self.engine.marks(&self.view, first, end)?;
+        Ok(marks.into_iter().map(|mark| (mark.sequence, mark)).collect())
+    }
+}
+
+/// The ranges of sequences that a selection names, ascending, and its time limit.
+#[expect(clippy::type_complexity, reason = "a list of ranges and an optional time, used once")]
+fn select(
+    selection: Option<&Selection>,
+    next: Sequence,
+) -> Result<(Vec<(Sequence, Sequence)>, Option<Timestamp>)> {
+    let below = |last: u32| Sequence::new(last.saturating_add(1)).min(next);
+    let all = vec![(Sequence::ZERO, next)];
+    match selection {
+        None => Ok((all, None)),
+        Some(Selection::AsOfTime(at)) => Ok((all, Some(convert::time("as_of_time", at)?))),
+        Some(Selection::AsOfSequence(last)) => Ok((vec![(Sequence::ZERO, below(*last))], None)),
+        Some(Selection::Range(range)) => {
+            if range.upper.is_some_and(|upper| upper < range.lower) {
+                return Err(StoreError::Invalid(format!(
+                    "range.upper {} is below range.lower {}",
+                    range.upper.unwrap_or_default(),
+                    range.lower
+                )));
+            }
+            let to = range.upper.map_or(next, below);
+            Ok((vec![(Sequence::new(range.lower), to)], None))
+        }
+        Some(Selection::Sequences(set)) => {
+            let mut values = set.values.clone();
+            values.sort_unstable();
+            values.dedup();
+            let mut ranges: Vec<(Sequence, Sequence)> = Vec::new();
+            for value in values.into_iter().map(Sequence::new).filter(|value| *value < next) {
+                let end = value.plus(1).unwrap_or(value);
+                match ranges.last_mut() {
+                    Some((_, to)) if *to == value => *to = end,
+                    _ => ranges.push((value, end)),
+                }
+            }
+            Ok((ranges, None))
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! One step of the writer: admit, encode, write, sync, publish. Synchronous and deterministic:
+//! disk, clock and randomness come in from outside.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::clock::Clock;
+use crate::disk::DiskFile;
+use crate::error::{Error, Result};
+use crate::event::{Commit, Committed, Control, Outcome};
+use crate::index::apply::Changes;
+use crate::limits;
+use crate::log::frame::Kind;
+use crate::log::{LogWriter, record};
+use crate::options::Durability;
+use crate::sequencer::{Admitted, Hints, Sequencer};
+use crate::shared::{Readable, Shared};
+use crate::types::{Address, CascadeId, Domain, Edition, Position, Sequence, Timestamp};
+use crate::worker::Waker;
+
+mod control;
+
+/// The writing half of an engine.
+pub(crate) struct Core {
+    shared: Arc<Shared>,
+    log: LogWriter,
+    sequencer: Sequencer,
+    clock: Arc<dyn Clock>,
+    durability: Durability,
+    /// Behind the last mark frame, or where the log was opened.
+    marked: Address,
+    /// The segment file being written, for threads that sync it.
+    active: ActiveFile,
+    /// Woken after each new segment.
+    on_roll: Arc<std::sync::OnceLock<Waker>>,
+}
+
+/// The segment file being written.
+#[derive(Clone)]
+pub(crate) struct ActiveFile(Arc<Mutex<Arc<dyn DiskFile>>>);
+
+impl ActiveFile {
+    pub(crate) fn current(&self) -> Arc<dyn DiskFile> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, file: Arc<dyn DiskFile>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    }
+}
+
+/// Outcomes of a group, in the order of its commits.
+pub(crate) type Answers = Vec<Result<Committed>>;
+
+impl Core {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: LogWriter,
+        clock: Arc<dyn Clock>,
+        durability: Durability,
+    ) -> Result<Self> {
+        let sequencer = control::load_sequencer(&shared.index)?;
+        let marked = log.end();
+        let active = ActiveFile(Arc::new(Mutex::new(log.active_file())));
+        let on_roll = Arc::default();
+        Ok(Self {
+            shared,
+            log,
+            sequencer,
+            clock,
+            durability,
+            marked,
+            active,
+            on_roll,
+        })
+    }
+
+    /// How many of these commits, from the front, make the next group. A commit with controls is
+    /// a group of its own.
+    pub(crate) fn group_len<'a>(
+        commits: impl Iterator<Item = (&'a Commit, usize)>,
+    ) -> (usize, usize) {
+        let mut count = 0;
+        let mut total = 0usize;
+        for (commit, bytes) in commits {
+            let alone = !commit.controls.is_empty();
+            let full = count >= limits::GROUP_COMMITS_MAX
+                || total.saturating_add(bytes) > limits::GROUP_BYTES_MAX;
+            if count > 0 && (alone || full) {
+                break;
+            }
+            count += 1;
+            total = total.saturating_add(bytes);
+            if alone {
+                break;
+            }
+        }
+        (count, total)
+    }
+
+    /// Makes a group durable and readable, and answers each of its commits.
+    ///
+    /// `bytes` is at least what the group takes in the log. After a failed write the engine is
+    /// poisoned and every answer says so.
+    pub(crate) fn step(&mut self, group: &[(Commit, Hints)], bytes: usize) -> Answers {
+        let answers = self.try_step(group, bytes);
+        answers.unwrap_or_else(|(stage, error)| {
+            self.shared.poison.set(stage, &error);
+            group.iter().map(|_| self.refuse()).collect()
+        })
+    }
+
+    fn refuse(&self) -> Result<Committed> {
+        self.shared.poison.check()?;
+        Err(Error::Refused("the engine is closed".to_owned()))
+    }
+
+    fn try_step(
+        &mut self,
+        group: &[(Commit, Hints)],
+        bytes: usize,
+    ) -> Result<Answers, (&'static str, Error)> {
+        if let Err(poisoned) = self.shared.poison.check() {
+            return Ok(group.iter().map(|_| Err(poisoned.clone())).collect());
+        }
+        let now = self.clock.now();
+        if self
+            .log
+            .roll_for(bytes as u64, now)
+            .map_err(|e| ("starting a segment", e))?
+        {
+            self.rolled();
+        }
+        let mut changes = Changes::default();
+        let mut answers = Vec::with_capacity(group.len());
+        for (commit, hints) in group {
+            let answer = self.admit(commit, hints, now, &mut changes);
+            if let Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) = &answer {
+                return Err(("reading the index", error.clone()));
+            }
+            answers.push(answer);
+        }
+        self.write_group(changes)?;
+        Ok(answers)
+    }
+
+    /// Admits one commit and encodes it behind the others of the group.
+    fn admit(
+        &mut self,
+        commit: &Commit,
+        hints: &Hints,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<Committed> {
+        if !commit.controls.is_empty() {
+            return self.control(commit, now, changes);
+        }
+        let fresh;
+        let hints = if self.sequencer.accepts(hints.as_of) {
+            hints
+        } else {
+            fresh = self.shared.hints(commit)?;
+            &fresh
+        };
+        match self.sequencer.admit(commit, hints)? {
+            Admitted::Duplicate(results) => Ok(self.committed(results, now)),
+            Admitted::New { outcomes, forks } => {
+                self.encode(commit, &outcomes, &forks, now, changes)?;
+                Ok(self.committed(outcomes, now))
+            }
+        }
+    }
+
+    fn committed(&self, results: Vec<Outcome>, now: Timestamp) -> Committed {
+        let position = Position::new(self.log.position().get().saturating_sub(1));
+        Committed {
+            results,
+            position,
+            recorded_at: self.log.time(now),
+            deleted: 0,
+        }
+    }
+
+    fn encode(
+        &mut self,
+        commit: &Commit,
+        outcomes: &[Outcome],
+        forks: &[(Edition, Domain, Sequence)],
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<()> {
+        if commit
+            .writes
+            .iter()
+            .all(|w| w.pages.is_empty() && w.claim.is_none() && w.snapshot.is_none())
+            && forks.is_empty()
+            && commit.checkpoint.is_none()
+        {
+            return Ok(());
+        }
+        let time = self.log.time(now);
+        let header = self.log.encode(Kind::Commit, time, |out| {
+            for (edition, domain, at) in forks {
+                record::put_fork(out, edition, domain, Some(*at));
+            }
+            let mut events = 0u32;
+            for (write, outcome) in commit.writes.iter().zip(outcomes) {
+                events = events.saturating_add(outcome.count);
+                put_write(out, write, *outcome, time);
+            }
+            if let Some((consumer, position)) = &commit.checkpoint {
+                record::put_checkpoint(out, consumer, *position);
+            }
+            events
+        });
+        changes.apply(&self.shared.index, &header, self.log.payload(&header))
+    }
+
+    /// Writes and syncs what was encoded, then makes it readable.
+    ///
+    /// A crash before the sync has ended leaves some of the group, in any order, on disk; none of
+    /// it was acknowledged, and opening cuts at the first frame that is not whole.
+    fn write_group(&mut self, changes: Changes) -> Result<(), (&'static str, Error)> {
+        if self.log.group_len() == 0 {
+            return Ok(());
+        }
+        self.log.write().map_err(|e| ("writing the log", e))?;
+        if self.durability == Durability::Fsync {
+            self.log.sync().map_err(|e| ("syncing the log", e))?;
+        }
+        self.publish(changes);
+        self.sequencer.forget(self.log.end());
+        Ok(())
+    }
+
+    fn publish(&mut self, changes: Changes) {
+        self.shared.settle(self.log.end());
+        if !changes.is_empty() {
+            self.shared.index.publish(changes);
+        }
+        let position = Position::new(self.log.position().get().saturating_sub(1));
+        self.shared.readable.send_replace(Readable {
+            address: self.log.end(),
+            position,
+        });
+    }
+
+    /// Writes an empty frame that says how far the log is synced, if anything was written since
+    /// the last one: it is the evidence that tells damage to the last group from a torn write.
+    pub(crate) fn mark(&mut self) -> Result<()> {
+        if self.shared.poison.check().is_err() || self.marked == self.log.end() {
+            return Ok(());
+        }
+        let result = self.try_mark();
+        if let Err(error) = &result {
+            self.shared.poison.set("writing the log", error);
+        }
+        result
+    }
+
+    fn try_mark(&mut self) -> Result<()> {
+        self.log.sync()?;
+        let now = self.clock.now();
+        if self.log.roll_for(limits::SEGMENT_MIN / 16, now)? {
+            self.rolled();
+        }
+        self.log.encode(Kind::Mark, now, |_| 0);
+        self.log.write()?;
+        self.log.sync()?;
+        self.marked = self.log.end();
+        self.publish(Changes::default());
+        Ok(())
+    }
+
+    /// Goes on in a new segment, if this one holds anything. Returns the position at which the
+    /// ended one began.
+    pub(crate) fn seal(&mut self) -> Result<Option<Position>> {
+        self.shared.poison.check()?;
+        let Some((active, _)) = self.shared.log.segment_at(self.log.end()) else {
+            return Ok(None);
+        };
+        if active.header.base == self.log.end() {
+            return Ok(None);
+        }
+        if let Err(error) = self.log.roll(self.clock.now()) {
+            self.shared.poison.set("starting a segment", &error);
+            return Err(error);
+        }
+        self.rolled();
+        Ok(Some(active.header.position))
+    }
+
+    /// Whether something was written since the last mark frame.
+    pub(crate) fn is_restless(&self) -> bool {
+        self.marked != self.log.end()
+    }
+
+    /// The segment file being written, whichever that is at the time.
+    pub(crate) fn active_file(&self) -> ActiveFile {
+        self.active.clone()
+    }
+
+    /// Has somebody woken after each new segment.
+    pub(crate) fn on_roll(&self, waker: Waker) {
+        waker.wake();
+        let _ = self.on_roll.set(waker);
+    }
+
+    fn rolled(&self) {
+        self.active.set(self.log.active_file());
+        if let Some(waker) = self.on_roll.get() {
+            waker.wake();
+        }
+    }
+}
+
+fn put_write(out: &mut Vec<u8>, write: &crate::event::Write, outcome: Outcome, time: Timestamp) {
+    if !write.pages.is_empty() {
+        record::put_pages(out, write, outcome.first, time);
+    }
+    for settle in &write.settles {
+        record::put_settle(out, &write.key, settle.verdict, &settle.sequences);
+    }
+    if let Some(claim) = &write.claim {
+        let range = crate::event::ClaimRange {
+            first: outcome.first,
+            count: outcome.count,
+        };
+        record::put_claim(out, &write.key, claim, range);
+    }
+    if let Some(snapshot) = &write.snapshot {
+        record::put_snapshot(out, &write.key, snapshot, time);
+    }
+}

@@ -1,0 +1,72 @@
+//! The whole contact of the log with the file system.
+
+mod os;
+
+use std::io;
+use std::sync::Arc;
+
+pub(crate) use os::LockFile;
+pub use os::OsDisk;
+
+/// A folder for the log's files.
+///
+/// What a method did survives a power failure only after the sync that its documentation names.
+pub trait Disk: Send + Sync + 'static {
+    /// Names of the files in the folder, in no particular order.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// What the system reports; `NotFound` for a file that is not there.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Creates an empty file, replacing what has its name. Its name is durable after
+    /// [`sync_folder`](Self::sync_folder).
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    /// Gives a file another name, replacing what has it. Durable after
+    /// [`sync_folder`](Self::sync_folder).
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file. Durable after [`sync_folder`](Self::sync_folder).
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes creations, renames and removals durable.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn sync_folder(&self) -> io::Result<()>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Reads up to `buffer.len()` bytes and returns how many there were; fewer only at the end.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of it, extending the file as needed. Durable after [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// What the system reports; some of it may have been written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes content and length durable. After an error nothing is known about what was written
+    /// since the last success, and a second call may wrongly succeed.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn sync(&self) -> io::Result<()>;
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn len(&self) -> io::Result<u64>;
+}

@@ -1,0 +1,433 @@
+//! An open event store.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rand::SeedableRng;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use crate::clock::{Clock, SystemClock};
+use crate::core::Core;
+use crate::disk::{Disk, LockFile, OsDisk};
+use crate::error::{Error, Result};
+use crate::event::{Commit, Committed};
+use crate::index::apply::Changes;
+use crate::index::{Base, Index};
+use crate::limits;
+use crate::log::{self, Opened};
+use crate::options::{Durability, IndexKind, Options};
+use crate::queue::{Queue, Request, Work, closed};
+use crate::shared::{Readable, Shared};
+use crate::types::Position;
+use crate::worker::Worker;
+
+/// An open event store: one writer, any number of readers. Cheap to share behind an [`Arc`].
+///
+/// Dropping it closes it; [`close`](Self::close) does the same and reports failures.
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    room: Arc<Semaphore>,
+    options: Options,
+    database_id: [u8; 16],
+    recovery: Recovery,
+    writer: Mutex<Option<JoinHandle<Result<()>>>>,
+    workers: Mutex<Vec<Worker>>,
+    _lock: Option<LockFile>,
+}
+
+/// What opening found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// Commits that were applied to the index again.
+    pub replayed_commits: u64,
+    /// Bytes of an unfinished, never acknowledged write that were cut off.
+    pub cut_bytes: u64,
+}
+
+/// Size and health of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Position of the last event, which is also how many were ever written.
+    pub position: Position,
+    /// Bytes of the log's frames.
+    pub log_bytes: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Promise of an answer.
+    pub durability: Durability,
+    /// Where the index is.
+    pub index: IndexKind,
+    /// Bytes of index changes that are only in memory.
+    pub unindexed_bytes: usize,
+    /// Commits that wait for the writer.
+    pub queued: usize,
+    /// The first fatal failure, if there was one.
+    pub poisoned: Option<String>,
+    /// Identity of the database.
+    pub database_id: [u8; 16],
+    /// Version of the log's format.
+    pub format_version: u32,
+}
+
+impl Engine {
+    /// Opens the store in a folder, creating it in an empty one.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has it open, [`Error::Corrupt`] when acknowledged
+    /// data is damaged, [`Error::Unsupported`] for a newer format, [`Error::Invalid`] for bad
+    /// options, [`Error::Io`].
+    pub fn open(folder: &Path, options: Options) -> Result<Self> {
+        options.validate()?;
+        OsDisk::new(folder).map_err(Error::io(format!("creating {}", folder.display())))?;
+        let lock = LockFile::acquire(&folder.join("LOCK"))
+            .map_err(Error::io(format!("locking {}", folder.display())))?
+            .ok_or_else(|| Error::Locked(folder.display().to_string()))?;
+        let disk = OsDisk::new(&folder.join("log")).map_err(Error::io(format!(
+            "creating {}",
+            folder.join("log").display()
+        )))?;
+        let base = open_base(folder, &options)?;
+        let mut engine = Self::open_on(Arc::new(disk), base, Arc::new(SystemClock), options)?;
+        engine._lock = Some(lock);
+        Ok(engine)
+    }
+
+    fn open_on(
+        disk: Arc<dyn Disk>,
+        base: Option<Box<dyn Base>>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self> {
+        let random = Box::new(rand::rngs::StdRng::from_os_rng());
+        let (shared, opened, recovery) = recover(disk, base, &*clock, &options, random)?;
+        let shared = Arc::new(shared);
+        let core = Core::new(shared.clone(), opened.writer, clock, options.durability)?;
+        let queue = Arc::new(Queue::default());
+        let workers = start_workers(&shared, &opened.spare, &core, &options)?;
+        let writer = {
+            let (queue, shared) = (queue.clone(), shared.clone());
+            let wakers: Vec<_> = workers.iter().map(Worker::waker).collect();
+            let buffer = options.index_buffer_bytes;
+            spawn("angzarr-writer", move || {
+                run_writer(core, &queue, || {
+                    if shared.index.unwritten_bytes() > buffer {
+                        wakers.iter().for_each(|waker| waker.wake());
+                    }
+                })
+            })?
+        };
+        Ok(Self {
+            shared,
+            queue,
+            room: Arc::new(Semaphore::new(
+                options.queue_bytes.min(Semaphore::MAX_PERMITS),
+            )),
+            database_id: opened.database_id,
+            options,
+            recovery,
+            writer: Mutex::new(Some(writer)),
+            workers: Mutex::new(workers),
+            _lock: None,
+        })
+    }
+
+    /// Makes a commit. It is durable, as the options define it, when this returns.
+    ///
+    /// Waits while the queue is full. Dropping the future does not withdraw a commit that is
+    /// queued already.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::Invalid`], [`Error::TooLarge`] and [`Error::Refused`]:
+    /// nothing was stored. [`Error::Poisoned`]: it is not known whether it was.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let bytes = crate::validate::commit(&commit)?;
+        self.shared.poison.check()?;
+        let wanted = u32::try_from(bytes.min(self.options.queue_bytes)).unwrap_or(u32::MAX);
+        let permit = self
+            .room
+            .clone()
+            .acquire_many_owned(wanted)
+            .await
+            .map_err(|_| closed())?;
+        let hints = self.shared.hints(&commit)?;
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Request {
+            commit,
+            hints,
+            bytes,
+            answer,
+            permit,
+        })?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Ends the segment being written, if it holds anything; returns its first position.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::Io`].
+    pub async fn seal_segment(&self) -> Result<Option<Position>> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.push_seal(answer)?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Position of the last readable event.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.shared.readable().position
+    }
+
+    /// Resolves when more than what is readable now has become readable, or with `false` when the
+    /// engine is gone.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch(self.shared.readable.subscribe())
+    }
+
+    /// The first fatal failure, if there was one. Appends are refused then.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<String> {
+        self.shared.poison.cause()
+    }
+
+    /// What opening found.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+
+    /// Size and health.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let readable = self.shared.readable();
+        Stats {
+            position: readable.position,
+            log_bytes: readable.address.get(),
+            segments: self.shared.log.segments().len(),
+            durability: self.options.durability,
+            index: self.options.index,
+            unindexed_bytes: self.shared.index.unwritten_bytes(),
+            queued: self.queue.len(),
+            poisoned: self.poisoned(),
+            database_id: self.database_id,
+            format_version: log::FORMAT_VERSION,
+        }
+    }
+
+    /// Finishes what is queued, syncs, writes the index out and lets go of the folder. Later
+    /// commits are refused; reads go on until the engine is dropped.
+    ///
+    /// # Errors
+    /// The failure, if the last commits could not be made durable.
+    pub fn close(&self) -> Result<()> {
+        self.queue.close();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(writer) = writer else { return Ok(()) };
+        let written = writer.join().unwrap_or_else(|_| {
+            Err(Error::Poisoned {
+                stage: "writing",
+                cause: "the writer panicked".to_owned(),
+            })
+        });
+        self.workers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        written?;
+        self.shared.index.write_out()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "closing the engine");
+        }
+    }
+}
+
+/// Learns of new commits.
+#[derive(Debug, Clone)]
+pub struct Watch(watch::Receiver<Readable>);
+
+impl Watch {
+    pub(crate) fn new(receiver: watch::Receiver<Readable>) -> Self {
+        Self(receiver)
+    }
+
+    /// Position of the last readable event.
+    pub fn position(&mut self) -> Position {
+        self.0.borrow_and_update().position
+    }
+
+    /// Waits until there is more than at the last call of [`position`](Self::position); `false`
+    /// when the engine is gone.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
+fn open_base(folder: &Path, options: &Options) -> Result<Option<Box<dyn Base>>> {
+    match options.index {
+        IndexKind::Memory => {
+            let _ = folder;
+            Ok(None)
+        }
+        #[cfg(feature = "rocksdb")]
+        IndexKind::RocksDb => {
+            let rocks = crate::index::rocks::Rocks::open(
+                &folder.join("index"),
+                options.index_cache_bytes,
+                options.index_buffer_bytes,
+            )?;
+            Ok(Some(Box::new(rocks)))
+        }
+    }
+}
+
+/// Opens the log and brings the index up to its end.
+pub(crate) fn recover(
+    disk: Arc<dyn Disk>,
+    base: Option<Box<dyn Base>>,
+    clock: &dyn Clock,
+    options: &Options,
+    random: Box<dyn rand::RngCore + Send>,
+) -> Result<(Shared, Opened, Recovery)> {
+    let index = Index::new(base)?;
+    let resume = index.applied()?;
+    let mut changes = Changes::default();
+    let mut pending = 0;
+    let mut replayed = 0;
+    let opened = log::open(
+        disk,
+        options.segment_bytes,
+        random,
+        clock.now(),
+        resume,
+        &mut |frame| {
+            changes.apply(&index, &frame.header, &frame.payload)?;
+            pending += 1;
+            replayed += 1;
+            if pending == limits::REPLAY_BATCH {
+                index.publish(std::mem::take(&mut changes));
+                pending = 0;
+            }
+            if index.has_base() && index.unwritten_bytes() > options.index_buffer_bytes {
+                index.write_out()?;
+            }
+            Ok(())
+        },
+    )?;
+    index.publish(changes);
+    let readable = Readable {
+        address: opened.writer.end(),
+        position: Position::new(opened.writer.position().get().saturating_sub(1)),
+    };
+    let recovery = Recovery {
+        replayed_commits: replayed,
+        cut_bytes: opened.cut_bytes,
+    };
+    Ok((
+        Shared::new(opened.log.clone(), index, readable),
+        opened,
+        recovery,
+    ))
+}
+
+/// Starts what runs behind the writer's back: writing the index out, filling the next segment
+/// with zeros and, if so configured, syncing from time to time.
+fn start_workers(
+    shared: &Arc<Shared>,
+    spare: &Arc<log::Spare>,
+    core: &Core,
+    options: &Options,
+) -> Result<Vec<Worker>> {
+    let mut workers = Vec::new();
+    if shared.index.has_base() {
+        let (shared, file) = (shared.clone(), core.active_file());
+        let (buffer, durability) = (options.index_buffer_bytes, options.durability);
+        workers.push(Worker::start("angzarr-index", None, move || {
+            if shared.index.unwritten_bytes() <= buffer {
+                return;
+            }
+            let synced = match durability {
+                Durability::Fsync => Ok(()),
+                _ => file.current().sync().map_err(Error::io("syncing the log")),
+            };
+            if let Err(error) = synced.and_then(|()| shared.index.write_out()) {
+                shared.poison.set("writing the index", &error);
+            }
+        })?);
+    }
+    if let Durability::Interval(every) = options.durability {
+        let (shared, file) = (shared.clone(), core.active_file());
+        workers.push(Worker::start("angzarr-sync", Some(every), move || {
+            if let Err(error) = file.current().sync().map_err(Error::io("syncing the log")) {
+                shared.poison.set("syncing the log", &error);
+            }
+        })?);
+    }
+    let spare = spare.clone();
+    let worker = Worker::start("angzarr-spare", None, move || {
+        // Not fatal: without a spare the next segment grows as it is written.
+        if let Err(error) = spare.prepare() {
+            tracing::warn!(%error, "the next segment could not be filled with zeros ahead of use");
+        }
+    })?;
+    core.on_roll(worker.waker());
+    workers.push(worker);
+    Ok(workers)
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(Error::io(format!("starting the thread {name}")))
+}
+
+/// The writer's loop.
+fn run_writer(mut core: Core, queue: &Queue, after_group: impl Fn()) -> Result<()> {
+    loop {
+        match queue.next(core.is_restless()) {
+            Work::Group(requests, bytes) => {
+                let mut waiting = Vec::with_capacity(requests.len());
+                let mut group = Vec::with_capacity(requests.len());
+                for Request {
+                    commit,
+                    hints,
+                    answer,
+                    permit,
+                    ..
+                } in requests
+                {
+                    group.push((commit, hints));
+                    waiting.push((answer, permit));
+                }
+                let answers = core.step(&group, bytes);
+                for ((answer, permit), result) in waiting.into_iter().zip(answers) {
+                    drop(permit);
+                    // Nobody waits any more when the submitter was cancelled.
+                    let _ = answer.send(result);
+                }
+                after_group();
+            }
+            Work::Seal(answer) => {
+                let _ = answer.send(core.seal());
+            }
+            Work::Idle => {
+                let _ = core.mark();
+            }
+            Work::Close => return core.mark(),
+        }
+    }
+}

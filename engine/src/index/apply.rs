@@ -1,0 +1,455 @@
+//! From frames to changes of the index: the only place where its content is decided.
+
+use std::collections::BTreeMap;
+
+use super::keys::{self, Head, Location, Mark, SnapshotEntry, Timeline, cascade, correlation};
+use super::{AggregateId, Direction, Family, Index, Layer, Range, damaged};
+use crate::error::Result;
+use crate::event::{ClaimRange, Retention, Verdict};
+use crate::limits::POSITION_STRIDE;
+use crate::log::codec::{BadRecord, Decoder, put_int, put_uint};
+use crate::log::frame::Header;
+use crate::log::record::{KeyRef, Pages, Record, SnapshotRef, records};
+use crate::log::{LogEnd, Resume};
+use crate::types::{Address, Domain, Edition, Position, Sequence, Timestamp};
+
+/// Name of the entry that says how far the log has been applied.
+pub(crate) const APPLIED: &[u8] = b"applied";
+
+/// Changes that become readable together.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) layer: Layer,
+    pub(crate) timelines: BTreeMap<(Edition, Domain), Timeline>,
+    next_timeline: Option<keys::TimelineId>,
+    /// Events removed with editions.
+    pub(crate) deleted: u64,
+}
+
+impl Changes {
+    /// Applies a verified commit frame on top of `index` and of earlier changes.
+    pub(crate) fn apply(&mut self, index: &Index, header: &Header, payload: &[u8]) -> Result<()> {
+        Applier {
+            index,
+            changes: self,
+            header,
+        }
+        .frame(payload)
+    }
+
+    /// Whether there is anything to publish.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.layer.is_empty()
+    }
+}
+
+struct Applier<'a> {
+    index: &'a Index,
+    changes: &'a mut Changes,
+    header: &'a Header,
+}
+
+impl Applier<'_> {
+    fn frame(&mut self, payload: &[u8]) -> Result<()> {
+        let mut position = self.header.position;
+        for record in records(payload, self.header.recorded_at) {
+            match record.map_err(damaged)? {
+                Record::Pages(pages) => {
+                    self.pages(&pages, position)?;
+                    position = position.plus(pages.count.into());
+                }
+                Record::Snapshot { key, snapshot } => self.snapshot(key, snapshot)?,
+                Record::Claim {
+                    key,
+                    kind,
+                    claim,
+                    range,
+                } => self.claim(key, kind, claim, range)?,
+                Record::Fork {
+                    edition,
+                    domain,
+                    divergence,
+                } => {
+                    self.fork(edition, domain, divergence)?;
+                }
+                Record::DeleteEdition { edition, domain } => {
+                    self.delete_edition(edition, domain)?;
+                }
+                Record::Settle {
+                    key,
+                    verdict,
+                    sequences,
+                } => {
+                    self.settle(key, verdict, &sequences)?;
+                }
+                Record::Checkpoint { consumer, position } => {
+                    let key = consumer.as_bytes().to_vec();
+                    self.put(Family::Checkpoints, key, keys::number(position.get()));
+                }
+                Record::DeleteSnapshot { key, sequence } => {
+                    let id = self.aggregate(key)?;
+                    self.changes
+                        .layer
+                        .remove(Family::Snapshots, id.at(sequence));
+                }
+            }
+        }
+        self.place();
+        Ok(())
+    }
+
+    fn pages(&mut self, pages: &Pages<'_>, position: Position) -> Result<()> {
+        let id = self.aggregate(pages.key)?;
+        let head = self.head(id)?;
+        let first = head
+            .filter(Head::has_events)
+            .map_or(pages.first, |head| head.first);
+        let next = pages
+            .first
+            .plus(pages.count)
+            .ok_or(BadRecord("a sequence is too large"));
+        let marked = head.is_some_and(|head| head.marked) || pages.cascade.is_some();
+        let head = Head {
+            first,
+            next: next.map_err(damaged)?,
+            marked,
+        };
+        self.put(Family::Heads, id.key().to_vec(), head.encode());
+        let location = Location {
+            frame: self.header.address,
+            count: pages.count,
+        };
+        self.put(Family::Pages, id.at(pages.first), location.encode());
+        if !pages.key.edition.is_empty() {
+            self.count_events(pages.key, pages.count)?;
+        }
+        if !pages.correlation.is_empty() {
+            self.correlate(pages.correlation, id, position)?;
+        }
+        if let Some(cascade) = pages.cascade {
+            self.pend(cascade, id, pages)?;
+        }
+        Ok(())
+    }
+
+    fn count_events(&mut self, key: KeyRef<'_>, count: u32) -> Result<()> {
+        let (edition, domain) = names(key.edition, key.domain)?;
+        let mut timeline = self.timeline(&edition, &domain);
+        timeline.events = timeline.events.saturating_add(count.into());
+        self.set_timeline(edition, domain, timeline);
+        Ok(())
+    }
+
+    fn correlate(&mut self, text: &str, id: AggregateId, position: Position) -> Result<()> {
+        let member = correlation::member(text, id);
+        if self.get(Family::Correlations, &member)?.is_none() {
+            self.put(Family::Correlations, member, Vec::new());
+            let ordered = correlation::ordered(text, position);
+            self.put(Family::Correlations, ordered, id.key().to_vec());
+        }
+        Ok(())
+    }
+
+    fn pend(&mut self, text: &str, id: AggregateId, pages: &Pages<'_>) -> Result<()> {
+        for n in 0..pages.count {
+            let Some(sequence) = pages.first.plus(n) else {
+                break;
+            };
+            let mark = Mark {
+                cascade: text.to_owned(),
+                confirmed: false,
+                revoked: false,
+            };
+            self.put(Family::Marks, id.at(sequence), mark.encode());
+            self.put(
+                Family::Cascades,
+                cascade::participant(text, id, sequence),
+                Vec::new(),
+            );
+        }
+        self.count_pending(text, |pending| pending.saturating_add(pages.count.into()))
+    }
+
+    /// Changes how many events of a cascade are pending.
+    fn count_pending(&mut self, text: &str, change: impl FnOnce(u64) -> u64) -> Result<()> {
+        let key = cascade::info(text);
+        let info = self.get(Family::Cascades, &key)?;
+        let info = info
+            .map(|value| cascade::decode_info(&value))
+            .transpose()
+            .map_err(damaged)?;
+        let (before, since) = info.unwrap_or((0, self.header.recorded_at));
+        let after = change(before);
+        if after == 0 {
+            self.changes.layer.remove(Family::Cascades, key);
+            self.changes
+                .layer
+                .remove(Family::Cascades, cascade::aged(since, text));
+        } else {
+            self.put(Family::Cascades, key, cascade::encode_info(after, since));
+            if before == 0 {
+                self.put(Family::Cascades, cascade::aged(since, text), Vec::new());
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, key: KeyRef<'_>, verdict: Verdict, sequences: &[Sequence]) -> Result<()> {
+        let id = self.aggregate(key)?;
+        let Some(mut head) = self.head(id)? else {
+            return Ok(());
+        };
+        for &sequence in sequences {
+            if sequence < head.first || sequence >= head.next {
+                continue;
+            }
+            let mark = self.get(Family::Marks, &id.at(sequence))?;
+            let mark = mark
+                .map(|value| Mark::decode(&value))
+                .transpose()
+                .map_err(damaged)?;
+            let mut mark = mark.unwrap_or(Mark {
+                cascade: String::new(),
+                confirmed: false,
+                revoked: false,
+            });
+            let was_pending = mark.is_pending();
+            match verdict {
+                Verdict::Confirmed if mark.cascade.is_empty() => continue,
+                Verdict::Confirmed => mark.confirmed = true,
+                Verdict::Revoked => mark.revoked = true,
+            }
+            self.put(Family::Marks, id.at(sequence), mark.encode());
+            head.marked = true;
+            if was_pending {
+                self.no_longer_pending(&mark.cascade, id, sequence)?;
+            }
+        }
+        self.put(Family::Heads, id.key().to_vec(), head.encode());
+        Ok(())
+    }
+
+    fn no_longer_pending(&mut self, text: &str, id: AggregateId, sequence: Sequence) -> Result<()> {
+        let key = cascade::participant(text, id, sequence);
+        self.changes.layer.remove(Family::Cascades, key);
+        self.count_pending(text, |pending| pending.saturating_sub(1))
+    }
+
+    fn snapshot(&mut self, key: KeyRef<'_>, snapshot: SnapshotRef<'_>) -> Result<()> {
+        let id = self.aggregate(key)?;
+        let older = Range {
+            family: Family::Snapshots,
+            from: id.key().to_vec(),
+            to: Some(id.at(snapshot.sequence)),
+        };
+        for (key, value) in self.scan(&older)? {
+            if SnapshotEntry::decode(&value).map_err(damaged)?.retention != Retention::Persist {
+                self.changes.layer.remove(Family::Snapshots, key);
+            }
+        }
+        let entry = SnapshotEntry {
+            frame: self.header.address,
+            created_at: snapshot.created_at,
+            retention: snapshot.retention,
+        };
+        self.put(Family::Snapshots, id.at(snapshot.sequence), entry.encode());
+        Ok(())
+    }
+
+    fn claim(
+        &mut self,
+        key: KeyRef<'_>,
+        kind: &[u8],
+        claim: &[u8],
+        range: ClaimRange,
+    ) -> Result<()> {
+        let id = self.aggregate(key)?;
+        self.put(
+            Family::Claims,
+            id.claim(kind, claim),
+            keys::encode_range(range),
+        );
+        Ok(())
+    }
+
+    fn fork(&mut self, edition: &str, domain: &str, divergence: Option<Sequence>) -> Result<()> {
+        let (edition, domain) = names(edition, domain)?;
+        let mut timeline = self.timeline(&edition, &domain);
+        timeline.divergence = timeline.divergence.or(divergence);
+        self.set_timeline(edition, domain, timeline);
+        Ok(())
+    }
+
+    fn delete_edition(&mut self, edition: &str, domain: Option<&str>) -> Result<()> {
+        let mut found: BTreeMap<_, Timeline> = BTreeMap::new();
+        for (name, of, timeline) in self.index.registry().iter() {
+            found.insert((name.clone(), of.clone()), *timeline);
+        }
+        found.extend(self.changes.timelines.clone());
+        for ((name, of), mut timeline) in found {
+            let meant = name.as_str() == edition && domain.is_none_or(|d| d == of.as_str());
+            if !meant || timeline.deleted {
+                continue;
+            }
+            self.drop_pending(timeline.id)?;
+            self.changes.deleted = self.changes.deleted.saturating_add(timeline.events);
+            timeline.deleted = true;
+            self.set_timeline(name, of, timeline);
+        }
+        Ok(())
+    }
+
+    /// Events that nobody can read are not participants of a cascade any more.
+    fn drop_pending(&mut self, timeline: keys::TimelineId) -> Result<()> {
+        let marks = Range::prefix(Family::Marks, &timeline.to_be_bytes());
+        for (key, value) in self.scan(&marks)? {
+            let mark = Mark::decode(&value).map_err(damaged)?;
+            if mark.is_pending() {
+                let id = AggregateId::parse(&key).map_err(damaged)?;
+                let sequence = keys::sequence_of(&key).map_err(damaged)?;
+                self.no_longer_pending(&mark.cascade, id, sequence)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records how far the log has been applied, and now and then where a position stands.
+    fn place(&mut self) {
+        let header = self.header;
+        let resume = Resume {
+            last: header.address,
+            end: LogEnd {
+                address: header.end(),
+                position: header.next_position(),
+                recorded_at: header.recorded_at,
+                previous: header.crc,
+            },
+        };
+        self.put(Family::Meta, APPLIED.to_vec(), encode_resume(resume));
+        let stride = |address: Address| address.get() / POSITION_STRIDE;
+        if header.events > 0 && stride(header.address) != stride(header.end()) {
+            let key = keys::number(header.position.get());
+            self.put(Family::Positions, key, keys::number(header.address.get()));
+        }
+    }
+
+    /// The aggregate's id; its timeline begins here if there is none yet.
+    fn aggregate(&mut self, key: KeyRef<'_>) -> Result<AggregateId> {
+        let (edition, domain) = names(key.edition, key.domain)?;
+        let known = self
+            .changes
+            .timelines
+            .get(&(edition.clone(), domain.clone()))
+            .copied();
+        let known = known.or_else(|| self.index.registry().known(&edition, &domain));
+        let timeline = match known {
+            Some(timeline) if !timeline.deleted => timeline,
+            _ => {
+                let timeline = self.timeline(&edition, &domain);
+                self.set_timeline(edition, domain, timeline);
+                timeline
+            }
+        };
+        Ok(AggregateId {
+            timeline: timeline.id,
+            root: key.root,
+        })
+    }
+
+    /// The timeline as it is, or as it begins.
+    fn timeline(&mut self, edition: &Edition, domain: &Domain) -> Timeline {
+        let name = (edition.clone(), domain.clone());
+        let known = self.changes.timelines.get(&name).copied();
+        let known = known.or_else(|| self.index.registry().known(edition, domain));
+        if let Some(timeline) = known.filter(|timeline| !timeline.deleted) {
+            return timeline;
+        }
+        let id = self
+            .changes
+            .next_timeline
+            .unwrap_or_else(|| self.index.registry().next_id());
+        self.changes.next_timeline = Some(id.saturating_add(1));
+        Timeline {
+            id,
+            since: self.header.address,
+            divergence: None,
+            events: 0,
+            deleted: false,
+        }
+    }
+
+    fn set_timeline(&mut self, edition: Edition, domain: Domain, timeline: Timeline) {
+        let key = keys::timeline_key(edition.as_str(), domain.as_str());
+        self.put(Family::Timelines, key, timeline.encode());
+        self.changes.timelines.insert((edition, domain), timeline);
+    }
+
+    fn head(&self, id: AggregateId) -> Result<Option<Head>> {
+        let value = self.get(Family::Heads, &id.key())?;
+        value
+            .map(|value| Head::decode(&value))
+            .transpose()
+            .map_err(damaged)
+    }
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.changes.layer.get(family, key) {
+            Some(value) => Ok(value.cloned()),
+            None => self.index.get(family, key),
+        }
+    }
+
+    fn scan(&self, range: &Range) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+        let mut found: BTreeMap<_, _> = self
+            .index
+            .scan(range, Direction::Forwards, usize::MAX)?
+            .into_iter()
+            .collect();
+        for (key, value) in self
+            .changes
+            .layer
+            .scan(range, Direction::Forwards, usize::MAX)
+        {
+            match value {
+                Some(value) => found.insert(key, value),
+                None => found.remove(&key),
+            };
+        }
+        Ok(found)
+    }
+
+    fn put(&mut self, family: Family, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.layer.put(family, key, value);
+    }
+}
+
+fn names(edition: &str, domain: &str) -> Result<(Edition, Domain)> {
+    Ok((
+        Edition::new(edition).map_err(|_| damaged(BadRecord("an edition is malformed")))?,
+        Domain::new(domain).map_err(|_| damaged(BadRecord("a domain is malformed")))?,
+    ))
+}
+
+fn encode_resume(resume: Resume) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_uint(&mut out, resume.last.get());
+    put_uint(&mut out, resume.end.address.get());
+    put_uint(&mut out, resume.end.position.get());
+    put_int(&mut out, resume.end.recorded_at.nanos());
+    put_uint(&mut out, resume.end.previous.into());
+    out
+}
+
+/// Reads the value of [`APPLIED`].
+pub(crate) fn decode_resume(value: &[u8]) -> Result<Resume, BadRecord> {
+    let mut rest = Decoder(value);
+    Ok(Resume {
+        last: Address::new(rest.uint()?),
+        end: LogEnd {
+            address: Address::new(rest.uint()?),
+            position: Position::new(rest.uint()?),
+            recorded_at: Timestamp::from_nanos(rest.int()?),
+            previous: rest.u32()?,
+        },
+    })
+}

@@ -1,0 +1,154 @@
+//! Changes of the index in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::{Direction, Entry, Family, Range};
+
+/// Bytes that an entry costs beside its key and value.
+const ENTRY_COST: usize = 64;
+
+type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// New values, and removals as `None`.
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    families: [Map; Family::ALL.len()],
+    bytes: usize,
+}
+
+impl Layer {
+    /// `Some(None)` for a removal, `None` when the layer says nothing about the key.
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<&Vec<u8>>> {
+        self.family(family).get(key).map(Option::as_ref)
+    }
+
+    pub(crate) fn put(&mut self, family: Family, key: Vec<u8>, value: Vec<u8>) {
+        self.set(family, key, Some(value));
+    }
+
+    pub(crate) fn remove(&mut self, family: Family, key: Vec<u8>) {
+        self.set(family, key, None);
+    }
+
+    fn set(&mut self, family: Family, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let size = key.len() + value.as_ref().map_or(0, Vec::len) + ENTRY_COST;
+        let replaced = self
+            .families
+            .get_mut(family.number())
+            .and_then(|map| map.insert(key, value))
+            .is_some();
+        if !replaced {
+            self.bytes += size;
+        }
+    }
+
+    /// Takes over what a later layer says.
+    pub(crate) fn extend(&mut self, later: Self) {
+        if self.is_empty() {
+            *self = later;
+            return;
+        }
+        for (family, map) in Family::ALL.into_iter().zip(later.families) {
+            for (key, value) in map {
+                self.set(family, key, value);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Approximate bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Every change of a family, in key order.
+    pub(crate) fn family(&self, family: Family) -> &Map {
+        static EMPTY: Map = Map::new();
+        self.families.get(family.number()).unwrap_or(&EMPTY)
+    }
+
+    /// The first changes in a range, or the last ones with the last first.
+    pub(crate) fn scan(
+        &self,
+        range: &Range,
+        direction: Direction,
+        limit: usize,
+    ) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let to = range
+            .to
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self
+            .family(range.family)
+            .range::<[u8], _>((Bound::Included(range.from.as_slice()), to))
+            .map(|(key, value)| (key.clone(), value.clone()));
+        match direction {
+            Direction::Forwards => found.take(limit).collect(),
+            Direction::Backwards => found.rev().take(limit).collect(),
+        }
+    }
+}
+
+/// Entries of several sources, the newest source first.
+pub(crate) struct Merge {
+    step: usize,
+    sources: Vec<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+}
+
+impl Merge {
+    pub(crate) fn new(step: usize) -> Self {
+        Self {
+            step,
+            sources: Vec::with_capacity(3),
+        }
+    }
+
+    pub(crate) fn add(&mut self, source: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+        if !source.is_empty() {
+            self.sources.push(source);
+        }
+    }
+
+    /// Appends what is left of the sources when removals have been applied, as far as all of them
+    /// reach. Returns that place if any source may go on behind it.
+    pub(crate) fn take(self, direction: Direction, found: &mut Vec<Entry>) -> Option<Vec<u8>> {
+        let bound = self
+            .sources
+            .iter()
+            .filter(|source| source.len() >= self.step)
+            .filter_map(|source| source.last().map(|(key, _)| key))
+            .reduce(|a, b| match direction {
+                Direction::Forwards => a.min(b),
+                Direction::Backwards => a.max(b),
+            })
+            .cloned();
+        let within = |key: &[u8]| match (&bound, direction) {
+            (None, _) => true,
+            (Some(bound), Direction::Forwards) => key <= bound.as_slice(),
+            (Some(bound), Direction::Backwards) => key >= bound.as_slice(),
+        };
+        let live = |(key, value): (Vec<u8>, Option<Vec<u8>>)| value.map(|value| (key, value));
+        if self.sources.len() <= 1 {
+            let only = self
+                .sources
+                .into_iter()
+                .flatten()
+                .filter(|(key, _)| within(key));
+            found.extend(only.filter_map(live));
+            return bound;
+        }
+        let mut merged = BTreeMap::new();
+        for source in self.sources.into_iter().rev() {
+            merged.extend(source.into_iter().filter(|(key, _)| within(key)));
+        }
+        match direction {
+            Direction::Forwards => found.extend(merged.into_iter().filter_map(live)),
+            Direction::Backwards => found.extend(merged.into_iter().rev().filter_map(live)),
+        }
+        bound
+    }
+}

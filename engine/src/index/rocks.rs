@@ -1,0 +1,138 @@
+//! RocksDB as the index's files: the only place that names it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions,
+    IteratorMode, Options, ReadOptions, SliceTransform, WriteBatch, WriteOptions,
+};
+
+use super::{AggregateId, Base, Direction, Entry, Family, Layer, Range};
+use crate::error::{Error, Result};
+
+/// An open database with one column family for each family of the index.
+pub(crate) struct Rocks {
+    db: DB,
+}
+
+impl Rocks {
+    /// Opens the database in a folder, or creates it.
+    pub(crate) fn open(folder: &Path, cache_bytes: usize, buffer_bytes: usize) -> Result<Self> {
+        let cache = Cache::new_lru_cache(cache_bytes);
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        // Without it families are written at different times, and `applied` can get ahead of them.
+        options.set_atomic_flush(true);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(512);
+        options.set_keep_log_file_num(2);
+        options.set_max_log_file_size(1024 * 1024);
+        options.set_db_write_buffer_size(buffer_bytes.saturating_mul(2));
+        let families = Family::ALL.map(|family| {
+            ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache, buffer_bytes))
+        });
+        let db = DB::open_cf_descriptors(&options, folder, families)
+            .map_err(failed("opening the index"))?;
+        Ok(Self { db })
+    }
+
+    fn family(&self, family: Family) -> Result<&rocksdb::ColumnFamily> {
+        self.db
+            .cf_handle(family.name())
+            .ok_or_else(|| Error::Corrupt {
+                file: "index".to_owned(),
+                offset: 0,
+                address: crate::types::Address::default(),
+                problem: format!("the column family {} is missing", family.name()),
+            })
+    }
+}
+
+fn family_options(family: Family, cache: &Cache, buffer_bytes: usize) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_bloom_filter(10.0, false);
+    blocks.set_cache_index_and_filter_blocks(true);
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    blocks.set_format_version(5);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    options.set_write_buffer_size(buffer_bytes.saturating_mul(2));
+    options.set_level_compaction_dynamic_level_bytes(true);
+    if matches!(
+        family,
+        Family::Pages | Family::Snapshots | Family::Marks | Family::Claims
+    ) {
+        options.set_prefix_extractor(SliceTransform::create_fixed_prefix(AggregateId::LEN));
+        options.set_memtable_prefix_bloom_ratio(0.1);
+    }
+    options
+}
+
+impl Base for Rocks {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.db
+            .get_cf(self.family(family)?, key)
+            .map_err(failed("reading the index"))
+    }
+
+    fn scan(&self, range: &Range, direction: Direction, limit: usize) -> Result<Vec<Entry>> {
+        let mut read = ReadOptions::default();
+        read.set_total_order_seek(true);
+        read.set_iterate_lower_bound(range.from.as_slice());
+        if let Some(to) = &range.to {
+            read.set_iterate_upper_bound(to.as_slice());
+        }
+        let mode = match direction {
+            Direction::Forwards => IteratorMode::Start,
+            Direction::Backwards => IteratorMode::End,
+        };
+        self.db
+            .iterator_cf_opt(self.family(range.family)?, read, mode)
+            .take(limit)
+            .map(|entry| {
+                let (key, value) = entry.map_err(failed("reading the index"))?;
+                Ok((key.into_vec(), value.into_vec()))
+            })
+            .collect()
+    }
+
+    fn write(&self, layer: &Layer) -> Result<()> {
+        let mut batch = WriteBatch::default();
+        for family in Family::ALL {
+            let handle = self.family(family)?;
+            for (key, value) in layer.family(family) {
+                match value {
+                    Some(value) => batch.put_cf(handle, key, value),
+                    None => batch.delete_cf(handle, key),
+                }
+            }
+        }
+        // The log is the write-ahead log.
+        let mut write = WriteOptions::default();
+        write.disable_wal(true);
+        self.db
+            .write_opt(&batch, &write)
+            .map_err(failed("writing the index"))?;
+        let handles = Family::ALL
+            .into_iter()
+            .map(|f| self.family(f))
+            .collect::<Result<Vec<_>>>()?;
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        self.db
+            .flush_cfs_opt(&handles, &flush)
+            .map_err(failed("writing the index"))
+    }
+}
+
+fn failed(action: &'static str) -> impl FnOnce(rocksdb::Error) -> Error {
+    move |error| Error::Io {
+        action: action.to_owned(),
+        source: Arc::new(std::io::Error::other(error.into_string())),
+    }
+}

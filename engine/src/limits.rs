@@ -1,0 +1,40 @@
+//! Every bound of the engine in one place.
+
+/// Longest domain name, in bytes.
+pub const DOMAIN_MAX: usize = 64;
+/// Longest edition name, in bytes.
+pub const EDITION_MAX: usize = 64;
+/// Longest correlation id, in bytes.
+pub const CORRELATION_MAX: usize = 128;
+/// Longest cascade id, in bytes.
+pub const CASCADE_MAX: usize = 128;
+/// Longest consumer name of a checkpoint, in bytes.
+pub const CONSUMER_MAX: usize = 128;
+/// Longest kind and key of a claim together, in bytes: it becomes part of an index key.
+pub const CLAIM_MAX: usize = 1024;
+/// Aggregates one commit may write or name in conditions.
+pub const COMMIT_WRITES_MAX: usize = 10_000;
+/// Largest frame payload, in bytes: what a reader may have to hold for one commit, and the bound
+/// that a length read from disk is held to before memory is reserved for it.
+pub const PAYLOAD_MAX: u32 = 32 * 1024 * 1024;
+/// Bytes of frames written and synced together. Up to about this size a sync costs the same as a
+/// small one; beyond it, the first in the group waits for the last.
+pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// Commits written and synced together.
+pub const GROUP_COMMITS_MAX: usize = 4096;
+/// Smallest segment an operator may ask for, in bytes.
+pub const SEGMENT_MIN: u64 = 64 * 1024;
+/// Distance in the log between two entries of the position table, in bytes.
+pub const POSITION_STRIDE: u64 = 64 * 1024;
+/// Frames applied to the index in one batch while opening.
+pub const REPLAY_BATCH: usize = 1024;
+/// Aggregate heads the writer keeps in memory per cache generation.
+pub const HEADS_CACHED: usize = 200_000;
+/// Idempotency keys the writer keeps in memory per cache generation.
+pub const CLAIMS_CACHED: usize = 50_000;
+/// Index entries read in one step of a scan.
+pub const SCAN_STEP: usize = 1024;
+
+const _: () = assert!(GROUP_BYTES_MAX < PAYLOAD_MAX as usize);
+const _: () = assert!(SEGMENT_MIN <= GROUP_BYTES_MAX as u64);
+const _: () = assert!(CLAIM_MAX < u16::MAX as usize);

@@ -1,0 +1,420 @@
+//! Opening a log after whatever ended the last process.
+
+use std::sync::Arc;
+
+use rand::RngCore;
+
+use super::frame::{ALIGN, HEADER_LEN, Kind, MAGIC, Malformed};
+use super::segment::parse_segment_name;
+use super::writer::{LogEnd, publish_segment};
+use super::{Frame, FrameReader, Log, LogWriter, Segment, SegmentHeader, Spare};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::types::{Address, Timestamp};
+
+/// Bytes read at a time when looking for the end of the log.
+const STEP: usize = 1024 * 1024;
+
+/// How far the index has applied the log: where the scan begins, and evidence that the log was
+/// synced at least that far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// The last frame that was applied.
+    pub(crate) last: Address,
+    /// Behind it.
+    pub(crate) end: LogEnd,
+}
+
+/// A log that is open for appending.
+pub(crate) struct Opened {
+    pub(crate) log: Arc<Log>,
+    pub(crate) writer: LogWriter,
+    pub(crate) spare: Arc<Spare>,
+    pub(crate) database_id: [u8; 16],
+    /// Bytes of an unfinished write that were cut off.
+    pub(crate) cut_bytes: u64,
+}
+
+/// What is known about the first place at which no frame parses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    /// There is a segment after the one with the bad place.
+    pub(crate) later_segment: bool,
+    /// The index has applied frames beyond the place.
+    pub(crate) applied_beyond: bool,
+    /// A valid frame behind the place says that the log was synced beyond the place.
+    pub(crate) durable_beyond: bool,
+    /// Nothing but zeros, or nothing at all, stands there and behind.
+    pub(crate) empty: bool,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The log ends there; open.
+    Open,
+    /// A write that was never acknowledged stands there; remove it and open.
+    Cut,
+    /// Acknowledged data is damaged; refuse to open.
+    Refuse,
+}
+
+/// The decision, and the only place where it is made.
+pub(crate) fn decide(evidence: Evidence) -> Action {
+    match evidence {
+        Evidence {
+            later_segment: true,
+            ..
+        }
+        | Evidence {
+            applied_beyond: true,
+            ..
+        }
+        | Evidence {
+            durable_beyond: true,
+            ..
+        } => Action::Refuse,
+        Evidence { empty: true, .. } => Action::Open,
+        Evidence { empty: false, .. } => Action::Cut,
+    }
+}
+
+/// Opens the log in a folder, creating it in an empty one.
+///
+/// Every frame from `resume` on is verified and handed to `apply` in order.
+///
+/// # Errors
+/// [`Error::Corrupt`] when acknowledged data is damaged, [`Error::Unsupported`] for a newer
+/// format, [`Error::Io`].
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    segment_bytes: u64,
+    mut random: Box<dyn RngCore + Send>,
+    now: Timestamp,
+    resume: Option<Resume>,
+    apply: &mut dyn FnMut(&Frame) -> Result<()>,
+) -> Result<Opened> {
+    let spare = Arc::new(Spare::new(disk.clone(), segment_bytes));
+    let mut segments = open_segments(&*disk)?;
+    if segments.is_empty() {
+        if resume.is_some_and(|resume| resume.end.address > Address::default()) {
+            return Err(no_segments());
+        }
+        segments.push(create(&*disk, &spare, now, &mut random)?);
+    }
+    let (Some(first), Some(active)) = (segments.first().cloned(), segments.last().cloned()) else {
+        return Err(no_segments());
+    };
+    let log = Arc::new(Log::new(segments));
+    let start = resume.map_or_else(
+        || LogEnd {
+            address: first.header.base,
+            position: first.header.position,
+            recorded_at: first.header.created_at,
+            previous: first.header.previous,
+        },
+        |resume| resume.end,
+    );
+    if let Some(resume) = resume {
+        check_applied(&log, resume)?;
+    }
+    let (end, problem) = scan(&log, start, apply)?;
+    let cut_bytes = settle_end(&log, &active, end, problem)?;
+    // What a reader is shown must not be losable: the last process may have died between its
+    // write and its sync.
+    active
+        .file
+        .sync()
+        .map_err(Error::io(format!("syncing log/{}", active.name)))?;
+    let database_id = active.header.database_id;
+    let writer = LogWriter::new(
+        disk,
+        log.clone(),
+        active,
+        spare.clone(),
+        random,
+        segment_bytes,
+        end,
+    );
+    Ok(Opened {
+        log,
+        writer,
+        spare,
+        database_id,
+        cut_bytes,
+    })
+}
+
+fn no_segments() -> Error {
+    Error::Corrupt {
+        file: "log".to_owned(),
+        offset: 0,
+        address: Address::default(),
+        problem: "the index knows of events, but there is no segment; restore the log from a \
+                  backup, or remove the index too to start empty"
+            .to_owned(),
+    }
+}
+
+/// Opens every segment in address order and removes files that never became one.
+fn open_segments(disk: &dyn Disk) -> Result<Vec<Arc<Segment>>> {
+    let mut names = Vec::new();
+    for name in disk.list().map_err(Error::io("listing the log's folder"))? {
+        if parse_segment_name(&name).is_some() {
+            names.push(name);
+        } else if name.ends_with(".tmp") {
+            disk.remove(&name)
+                .map_err(Error::io(format!("removing log/{name}")))?;
+        }
+    }
+    names.sort();
+    let segments = names
+        .iter()
+        .map(|name| Segment::open(disk, name).map(Arc::new))
+        .collect::<Result<Vec<_>>>()?;
+    check_segments(&segments)?;
+    Ok(segments)
+}
+
+/// Checks what the segment headers say of each other.
+fn check_segments(segments: &[Arc<Segment>]) -> Result<()> {
+    let Some(first) = segments.first() else {
+        return Ok(());
+    };
+    if first.header.base != Address::default() {
+        return Err(first.corrupt(Address::default(), "the log's first segment is missing"));
+    }
+    for segment in segments {
+        if segment.header.database_id != first.header.database_id {
+            return Err(segment.corrupt(segment.header.base, "the segment is of another database"));
+        }
+    }
+    Ok(())
+}
+
+fn create(
+    disk: &dyn Disk,
+    spare: &Spare,
+    now: Timestamp,
+    random: &mut Box<dyn RngCore + Send>,
+) -> Result<Arc<Segment>> {
+    let mut database_id = [0; 16];
+    random.fill_bytes(&mut database_id);
+    let header = SegmentHeader::new(
+        database_id,
+        Address::default(),
+        crate::types::Position::new(1),
+        now,
+        0,
+        random,
+    );
+    spare.prepare()?;
+    let (waiting, file) = spare.take()?;
+    publish_segment(disk, header, waiting, file)
+}
+
+/// The last frame that the index has applied must still be there: an older copy of the log would
+/// otherwise be continued behind a hole.
+fn check_applied(log: &Arc<Log>, resume: Resume) -> Result<()> {
+    let mut reader = FrameReader::new(log.clone(), resume.end.address);
+    let problem = match reader.try_frame(resume.last)? {
+        Ok(frame) if frame.header.crc == resume.end.previous => return Ok(()),
+        Ok(_) => Malformed::Chain,
+        Err(problem) => problem,
+    };
+    Err(reader.corrupt(resume.last, acknowledged(problem)))
+}
+
+fn acknowledged(problem: Malformed) -> String {
+    format!(
+        "{problem}, yet it had been acknowledged; run `angzarr verify` on the folder, then restore \
+         a backup"
+    )
+}
+
+/// Verifies frames from `start` on and returns where the first one is missing, and why.
+fn scan(
+    log: &Arc<Log>,
+    start: LogEnd,
+    apply: &mut dyn FnMut(&Frame) -> Result<()>,
+) -> Result<(LogEnd, Malformed)> {
+    let mut reader = FrameReader::sequential(log.clone(), Address::new(u64::MAX));
+    let mut end = start;
+    loop {
+        match next_frame(&mut reader, end)? {
+            Ok(frame) => {
+                if frame.header.kind == Kind::Commit {
+                    apply(&frame)?;
+                }
+                end = LogEnd {
+                    address: frame.header.end(),
+                    position: frame.header.next_position(),
+                    recorded_at: frame.header.recorded_at,
+                    previous: frame.header.crc,
+                };
+            }
+            Err(problem) => return Ok((end, problem)),
+        }
+        check_seam(log, end)?;
+    }
+}
+
+/// The frame at `end`, if it follows what came before.
+fn next_frame(reader: &mut FrameReader, end: LogEnd) -> Result<Result<Frame, Malformed>> {
+    Ok(reader.try_frame(end.address)?.and_then(|frame| {
+        let header = frame.header;
+        let follows = header.previous == end.previous
+            && header.position == end.position
+            && header.recorded_at >= end.recorded_at;
+        if follows {
+            Ok(frame)
+        } else {
+            Err(Malformed::Chain)
+        }
+    }))
+}
+
+/// Where a segment begins, its header must agree with the frames before it.
+fn check_seam(log: &Log, end: LogEnd) -> Result<()> {
+    let Some((segment, _)) = log.segment_at(end.address) else {
+        return Ok(());
+    };
+    let header = &segment.header;
+    if header.base == end.address
+        && (header.previous != end.previous || header.position != end.position)
+    {
+        return Err(segment.corrupt(end.address, "the segment does not follow the one before it"));
+    }
+    Ok(())
+}
+
+/// Decides about the place where the frames end, and removes an unfinished write.
+/// Returns how many bytes that were.
+fn settle_end(log: &Log, active: &Segment, end: LogEnd, problem: Malformed) -> Result<u64> {
+    let holder = log
+        .segment_at(end.address)
+        .map(|(segment, next)| (segment.header.base, next));
+    let later_segment = holder.is_some_and(|(_, next)| next.is_some());
+    let file_end = file_end(active)?;
+    // The scan began at or before the place, so the index is ahead of it only if it claims an
+    // address that the log does not reach.
+    let applied_beyond = !later_segment && end.address > file_end;
+    let tail = if later_segment || applied_beyond {
+        Tail {
+            durable: Address::default(),
+            last_byte: None,
+        }
+    } else {
+        examine_tail(active, end.address, file_end)?
+    };
+    let evidence = Evidence {
+        later_segment,
+        applied_beyond,
+        durable_beyond: tail.durable > end.address,
+        empty: tail.last_byte.is_none(),
+    };
+    match decide(evidence) {
+        Action::Open => Ok(0),
+        Action::Cut => cut(active, end.address, tail.last_byte),
+        Action::Refuse => {
+            let segment = log.segment_at(end.address).map(|(segment, _)| segment);
+            Err(segment
+                .as_deref()
+                .unwrap_or(active)
+                .corrupt(end.address, acknowledged(problem)))
+        }
+    }
+}
+
+fn file_end(segment: &Segment) -> Result<Address> {
+    let len = segment
+        .file
+        .len()
+        .map_err(Error::io(format!("reading log/{}", segment.name)))?;
+    Ok(segment
+        .header
+        .base
+        .plus(len.saturating_sub(super::segment::SEGMENT_HEADER)))
+}
+
+/// What stands behind the last good frame.
+struct Tail {
+    /// The greatest `durable` of any valid frame.
+    durable: Address,
+    /// The last byte that is not zero.
+    last_byte: Option<Address>,
+}
+
+/// Looks at every 8-byte boundary from `from` on for frames and for anything that is not zero.
+fn examine_tail(segment: &Segment, from: Address, file_end: Address) -> Result<Tail> {
+    let mut tail = Tail {
+        durable: Address::default(),
+        last_byte: None,
+    };
+    let mut at = from;
+    while at < file_end {
+        let chunk = segment.read(at, STEP)?;
+        if chunk.is_empty() {
+            break;
+        }
+        if let Some(last) = chunk.iter().rposition(|&b| b != 0) {
+            tail.last_byte = Some(at.plus(last as u64));
+            let mut skip_to = at;
+            for (n, bytes) in chunk.chunks(ALIGN).enumerate() {
+                let address = at.plus((n * ALIGN) as u64);
+                if address < skip_to || !bytes.starts_with(&MAGIC) {
+                    continue;
+                }
+                if let Some(header) = frame_at(segment, address)? {
+                    tail.durable = tail.durable.max(header.durable);
+                    skip_to = header.end();
+                }
+            }
+        }
+        at = at.plus(chunk.len() as u64);
+    }
+    Ok(tail)
+}
+
+fn frame_at(segment: &Segment, address: Address) -> Result<Option<super::frame::Header>> {
+    let head = segment.read(address, HEADER_LEN)?;
+    let Some(head) = head.first_chunk() else {
+        return Ok(None);
+    };
+    let Ok(header) = super::frame::Header::decode(head, segment.header.salt, address) else {
+        return Ok(None);
+    };
+    let len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
+    Ok(segment.parse(&segment.read(address, len)?, address).ok())
+}
+
+/// Overwrites an unfinished write with zeros. The file keeps its length: it was filled with zeros
+/// ahead of use.
+fn cut(segment: &Segment, from: Address, last_byte: Option<Address>) -> Result<u64> {
+    let Some(last) = last_byte else { return Ok(0) };
+    let action = || format!("cutting off an unfinished write in log/{}", segment.name);
+    let bytes = last.get().saturating_sub(from.get()).saturating_add(1);
+    tracing::warn!(
+        segment = segment.name,
+        offset = segment.offset(from),
+        bytes,
+        "cut off a write that was never acknowledged"
+    );
+    let zeros = vec![0; STEP];
+    let mut done = 0;
+    while done < bytes {
+        let step = usize::try_from(bytes - done).map_or(STEP, |rest| rest.min(STEP));
+        let piece = zeros.get(..step).unwrap_or(&zeros);
+        let offset = segment.offset(from.plus(done));
+        segment
+            .file
+            .write_at(piece, offset)
+            .map_err(Error::io(action()))?;
+        done += step as u64;
+    }
+    segment.file.sync().map_err(Error::io(action()))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! Decides whether a commit may be made, and numbers its events. Does no I/O: what it does not
+//! know itself, the submitter has read for it.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::event::{Claim, ClaimRange, Commit, Expected, Outcome, Write};
+use crate::index::keys::Head;
+use crate::limits;
+use crate::types::{Address, AggregateKey, Consumer, Domain, Edition, Position, Root, Sequence};
+
+/// The newest state of what was written lately, and of all branches and checkpoints.
+///
+/// Invariant: an aggregate or claim that is in no cache has not changed since `floor`.
+#[derive(Debug, Default)]
+pub(crate) struct Sequencer {
+    heads: Cache<HeadKey, Head>,
+    claims: Cache<(HeadKey, Claim), ClaimRange>,
+    divergences: BTreeMap<(Edition, Domain), Sequence>,
+    checkpoints: BTreeMap<Consumer, Position>,
+    /// What was read from the index before the log reached this address may be out of date.
+    floor: Address,
+}
+
+/// The root first: it tells most keys apart.
+type HeadKey = (Root, Edition, Domain);
+
+/// What a submitter read from the index for its commit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hints {
+    /// The log was readable up to here before the first of the reads.
+    pub(crate) as_of: Address,
+    /// For each write, then for each condition.
+    pub(crate) aggregates: Vec<AggregateHint>,
+}
+
+/// What the index says of one aggregate.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AggregateHint {
+    /// On its own timeline.
+    pub(crate) own: Option<Head>,
+    /// On main, if its own timeline is another.
+    pub(crate) main: Option<Head>,
+    /// What the write's claim stands for.
+    pub(crate) claim: Option<ClaimRange>,
+}
+
+/// A commit that may be made.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// Every claim is known: nothing is to be stored.
+    Duplicate(Vec<Outcome>),
+    /// To be stored under these sequences, with these new divergences.
+    New {
+        outcomes: Vec<Outcome>,
+        forks: Vec<(Edition, Domain, Sequence)>,
+    },
+}
+
+impl Sequencer {
+    /// A sequencer that knows every recorded divergence and checkpoint.
+    pub(crate) fn new(
+        divergences: BTreeMap<(Edition, Domain), Sequence>,
+        checkpoints: BTreeMap<Consumer, Position>,
+    ) -> Self {
+        Self {
+            divergences,
+            checkpoints,
+            ..Self::default()
+        }
+    }
+
+    /// Whether hints that were read at this address can be relied on.
+    pub(crate) fn accepts(&self, as_of: Address) -> bool {
+        as_of >= self.floor
+    }
+
+    /// Decides about a commit. When it is admitted, its effects count for the next one.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], [`Error::Invalid`] or [`Error::Refused`]; nothing has changed then.
+    pub(crate) fn admit(&mut self, commit: &Commit, hints: &Hints) -> Result<Admitted> {
+        assert!(
+            self.accepts(hints.as_of),
+            "stale hints are read again before admission"
+        );
+        if let Some(outcomes) = self.duplicate(commit, hints)? {
+            return Ok(Admitted::Duplicate(outcomes));
+        }
+        let hint = |n: usize| hints.aggregates.get(n).copied().unwrap_or_default();
+        let mut forks = Vec::new();
+        let mut outcomes = Vec::with_capacity(commit.writes.len());
+        for (n, write) in commit.writes.iter().enumerate() {
+            let state = self.state(&write.key, hint(n), write.divergence)?;
+            forks.extend(state.new_divergence);
+            check_expected(&write.key, write.expected, state.next)?;
+            outcomes.push(number(write, state.next)?);
+        }
+        for (n, condition) in commit.conditions.iter().enumerate() {
+            let state = self.state(&condition.key, hint(commit.writes.len() + n), None)?;
+            check_expected(&condition.key, condition.expected, state.next)?;
+        }
+        if let Some((consumer, position)) = &commit.checkpoint {
+            self.check_checkpoint(consumer, *position)?;
+        }
+        self.remember(commit, hints, &outcomes, &forks);
+        Ok(Admitted::New { outcomes, forks })
+    }
+
+    /// Called between groups, when everything admitted so far is readable in the index.
+    /// `readable` is how far that is.
+    pub(crate) fn forget(&mut self, readable: Address) {
+        if self.heads.is_full(limits::HEADS_CACHED) || self.claims.is_full(limits::CLAIMS_CACHED) {
+            self.heads.rotate();
+            self.claims.rotate();
+            // The entries that went were last touched before the rotation before this one; any
+            // later bound is a safe one.
+            self.floor = readable;
+        }
+    }
+
+    /// Called between groups after an edition was deleted.
+    pub(crate) fn forget_edition(
+        &mut self,
+        edition: &Edition,
+        domain: Option<&Domain>,
+        readable: Address,
+    ) {
+        let meant = |e: &Edition, d: &Domain| e == edition && domain.is_none_or(|of| of == d);
+        self.heads.retain(|(_, e, d)| !meant(e, d));
+        self.claims.retain(|((_, e, d), _)| !meant(e, d));
+        self.divergences.retain(|(e, d), _| !meant(e, d));
+        self.floor = readable;
+    }
+
+    /// The divergence recorded for a branch in a domain.
+    pub(crate) fn divergence(&self, edition: &Edition, domain: &Domain) -> Option<Sequence> {
+        self.divergences
+            .get(&(edition.clone(), domain.clone()))
+            .copied()
+    }
+
+    /// Notes a divergence that has been recorded.
+    pub(crate) fn set_divergence(&mut self, edition: Edition, domain: Domain, at: Sequence) {
+        self.divergences.insert((edition, domain), at);
+    }
+
+    /// The outcomes of the first deliveries, if the claims of the commit are known.
+    fn duplicate(&self, commit: &Commit, hints: &Hints) -> Result<Option<Vec<Outcome>>> {
+        let mut outcomes = Vec::new();
+        let mut claims = 0usize;
+        for (n, write) in commit.writes.iter().enumerate() {
+            let Some(claim) = &write.claim else { continue };
+            claims += 1;
+            let hint = hints.aggregates.get(n).copied().unwrap_or_default();
+            let known = self
+                .claims
+                .get(&(head_key(&write.key), claim.clone()))
+                .or(hint.claim);
+            if let Some(range) = known {
+                let next = self.state(&write.key, hint, None)?.next;
+                let (first, count) = (range.first, range.count);
+                outcomes.push(Outcome {
+                    first,
+                    count,
+                    next,
+                    duplicate: true,
+                });
+            }
+        }
+        if outcomes.is_empty() {
+            return Ok(None);
+        }
+        if outcomes.len() < claims || outcomes.len() < commit.writes.len() {
+            return Err(Error::Refused(
+                "some of the commit's claims are already known and others are not: the first \
+                 delivery was a different commit"
+                    .to_owned(),
+            ));
+        }
+        Ok(Some(outcomes))
+    }
+
+    fn state(
+        &self,
+        key: &AggregateKey,
+        hint: AggregateHint,
+        divergence: Option<Sequence>,
+    ) -> Result<State> {
+        let own = self.heads.get(&head_key(key)).or(hint.own);
+        if key.edition.is_main() {
+            if divergence.is_some() {
+                return Err(Error::invalid("the main timeline has no divergence"));
+            }
+            let next = own.map_or(Sequence::ZERO, |head| head.next);
+            return Ok(State {
+                next,
+                new_divergence: None,
+            });
+        }
+        let recorded = self.divergence(&key.edition, &key.domain);
+        if let (Some(given), Some(recorded)) = (divergence, recorded)
+            && given != recorded
+        {
+            return Err(Error::invalid(format!(
+                "edition {} leaves main at {recorded} in domain {}, not at {given}",
+                key.edition, key.domain
+            )));
+        }
+        let main = self.heads.get(&head_key(&key.on_main())).or(hint.main);
+        let main_next = main.map_or(Sequence::ZERO, |head| head.next);
+        let new = divergence.filter(|_| recorded.is_none());
+        if new.is_some_and(|new| new > main_next) {
+            return Err(Error::invalid(format!(
+                "divergence {} of edition {} is beyond the next sequence {main_next} of {}",
+                new.unwrap_or_default(),
+                key.edition,
+                key.on_main()
+            )));
+        }
+        let next = match own.filter(Head::has_events) {
+            Some(own) => own.next,
+            None => divergence
+                .or(recorded)
+                .map_or(main_next, |d| d.min(main_next)),
+        };
+        let new_divergence = new.map(|d| (key.edition.clone(), key.domain.clone(), d));
+        Ok(State {
+            next,
+            new_divergence,
+        })
+    }
+
+    fn check_checkpoint(&self, consumer: &Consumer, position: Position) -> Result<()> {
+        match self.checkpoints.get(consumer) {
+            Some(&stored) if position < stored => Err(Error::Refused(format!(
+                "the checkpoint of {consumer} is at position {stored} and cannot go back to \
+                 {position}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn remember(
+        &mut self,
+        commit: &Commit,
+        hints: &Hints,
+        outcomes: &[Outcome],
+        forks: &[(Edition, Domain, Sequence)],
+    ) {
+        for (n, (write, outcome)) in commit.writes.iter().zip(outcomes).enumerate() {
+            let key = head_key(&write.key);
+            let hint = hints.aggregates.get(n).and_then(|hint| hint.own);
+            let own = self.heads.get(&key).or(hint).filter(Head::has_events);
+            if outcome.count > 0 {
+                let first = own.map_or(outcome.first, |own| own.first);
+                let marked = own.is_some_and(|own| own.marked) || write.cascade.is_some();
+                self.heads.insert(
+                    key.clone(),
+                    Head {
+                        first,
+                        next: outcome.next,
+                        marked,
+                    },
+                );
+            }
+            if let Some(claim) = &write.claim {
+                let range = ClaimRange {
+                    first: outcome.first,
+                    count: outcome.count,
+                };
+                self.claims.insert((key, claim.clone()), range);
+            }
+        }
+        for (edition, domain, at) in forks {
+            self.set_divergence(edition.clone(), domain.clone(), *at);
+        }
+        if let Some((consumer, position)) = &commit.checkpoint {
+            self.checkpoints.insert(consumer.clone(), *position);
+        }
+    }
+}
+
+/// What the sequencer makes of an aggregate.
+struct State {
+    next: Sequence,
+    new_divergence: Option<(Edition, Domain, Sequence)>,
+}
+
+fn head_key(key: &AggregateKey) -> HeadKey {
+    (key.root, key.edition.clone(), key.domain.clone())
+}
+
+fn check_expected(key: &AggregateKey, expected: Expected, next: Sequence) -> Result<()> {
+    let expected = match expected {
+        Expected::Any => return Ok(()),
+        Expected::NoEvents => Sequence::ZERO,
+        Expected::Next(expected) => expected,
+    };
+    if expected == next {
+        return Ok(());
+    }
+    Err(Error::Conflict {
+        key: key.clone(),
+        expected,
+        actual: next,
+    })
+}
+
+fn number(write: &Write, first: Sequence) -> Result<Outcome> {
+    let count = u32::try_from(write.pages.len()).unwrap_or(u32::MAX);
+    let next = first.plus(count).ok_or_else(|| {
+        Error::invalid(format!(
+            "{} has no sequence left: the last is {}",
+            write.key,
+            u32::MAX
+        ))
+    })?;
+    if let Some(snapshot) = &write.snapshot
+        && snapshot.sequence >= next
+    {
+        return Err(Error::invalid(format!(
+            "snapshot.sequence is {}, but the last event of {} is before {next}",
+            snapshot.sequence, write.key
+        )));
+    }
+    Ok(Outcome {
+        first,
+        count,
+        next,
+        duplicate: false,
+    })
+}
+
+/// A bounded map that drops what has not been touched for two generations.
+#[derive(Debug)]
+struct Cache<K, V> {
+    young: BTreeMap<K, V>,
+    old: BTreeMap<K, V>,
+}
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self {
+            young: BTreeMap::new(),
+            old: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Ord, V: Copy> Cache<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        self.young.get(key).or_else(|| self.old.get(key)).copied()
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        self.young.insert(key, value);
+    }
+
+    fn is_full(&self, limit: usize) -> bool {
+        self.young.len() >= limit
+    }
+
+    fn rotate(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+
+    fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) {
+        self.young.retain(|key, _| keep(key));
+        self.old.retain(|key, _| keep(key));
+    }
+}
+
+#[cfg(test)]
+mod tests;
