@@ -27,7 +27,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { pages: 100, payload_bytes: 256 * 1024 }
+        Self {
+            pages: 100,
+            payload_bytes: 256 * 1024,
+        }
     }
 }
 
@@ -96,14 +99,16 @@ impl EventStore for NativeStore {
         &self,
         request: pb::ListAggregatesRequest,
     ) -> Result<pb::ListAggregatesResponse> {
-        self.blocking(move |store| store.aggregate_page(&request)).await
+        self.blocking(move |store| store.aggregate_page(&request))
+            .await
     }
 
     async fn list_correlated(
         &self,
         request: pb::ListCorrelatedRequest,
     ) -> Result<pb::ListCorrelatedResponse> {
-        self.blocking(move |store| store.correlated_page(&request)).await
+        self.blocking(move |store| store.correlated_page(&request))
+            .await
     }
 
     async fn get_claim(&self, request: pb::GetClaimRequest) -> Result<pb::GetClaimResponse> {
@@ -121,14 +126,16 @@ impl EventStore for NativeStore {
         &self,
         request: pb::GetSnapshotRequest,
     ) -> Result<pb::GetSnapshotResponse> {
-        self.blocking(move |store| store.find_snapshot(&request)).await
+        self.blocking(move |store| store.find_snapshot(&request))
+            .await
     }
 
     async fn list_snapshots(
         &self,
         request: pb::ListSnapshotsRequest,
     ) -> Result<pb::ListSnapshotsResponse> {
-        self.blocking(move |store| store.every_snapshot(&request)).await
+        self.blocking(move |store| store.every_snapshot(&request))
+            .await
     }
 
     async fn delete_snapshot(
@@ -157,21 +164,27 @@ impl EventStore for NativeStore {
     }
 
     async fn diff(&self, request: pb::DiffRequest) -> Result<Vec<pb::DiffResponse>> {
-        self.blocking(move |store| store.branch_diff(&request)).await
+        self.blocking(move |store| store.branch_diff(&request))
+            .await
     }
 
     async fn commit_cascade(
         &self,
         request: pb::CommitCascadeRequest,
     ) -> Result<pb::SettleCascadeResponse> {
-        self.settle(&request.cascade_id, admin::Settlement::Commit).await
+        self.settle(&request.cascade_id, admin::Settlement::Commit)
+            .await
     }
 
     async fn rollback_cascade(
         &self,
         request: pb::RollbackCascadeRequest,
     ) -> Result<pb::SettleCascadeResponse> {
-        self.settle(&request.cascade_id, admin::Settlement::Rollback(request.reason)).await
+        self.settle(
+            &request.cascade_id,
+            admin::Settlement::Rollback(request.reason),
+        )
+        .await
     }
 
     async fn list_stale_cascades(
@@ -211,7 +224,9 @@ impl EventStore for NativeStore {
         _request: pb::SealSegmentRequest,
     ) -> Result<pb::SealSegmentResponse> {
         let base = self.engine.seal_segment().await?;
-        Ok(pb::SealSegmentResponse { base_position: base.map(angzarr_engine::Position::get) })
+        Ok(pb::SealSegmentResponse {
+            base_position: base.map(angzarr_engine::Position::get),
+        })
     }
 }
 

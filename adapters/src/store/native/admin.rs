@@ -32,9 +32,16 @@ impl NativeStore {
         &self,
         request: &pb::ListDomainsRequest,
     ) -> Result<pb::ListDomainsResponse> {
-        let names = self.engine.domains().into_iter().map(|domain| domain.to_string());
+        let names = self
+            .engine
+            .domains()
+            .into_iter()
+            .map(|domain| domain.to_string());
         let (domains, next_page_token) = page(names, request.page_size, &request.page_token);
-        Ok(pb::ListDomainsResponse { domains, next_page_token })
+        Ok(pb::ListDomainsResponse {
+            domains,
+            next_page_token,
+        })
     }
 
     pub(super) fn edition_page(
@@ -48,7 +55,10 @@ impl NativeStore {
             wanted.then(|| name.as_str().to_owned())
         });
         let (editions, next_page_token) = page(names, request.page_size, &request.page_token);
-        Ok(pb::ListEditionsResponse { editions, next_page_token })
+        Ok(pb::ListEditionsResponse {
+            editions,
+            next_page_token,
+        })
     }
 
     pub(super) fn edition_details_page(
@@ -56,7 +66,10 @@ impl NativeStore {
         request: &pb::ListEditionDetailsRequest,
     ) -> Result<pb::ListEditionDetailsResponse> {
         let mut details: BTreeMap<_, _> = self.engine.editions().into_iter().collect();
-        let names: Vec<_> = details.keys().map(|name| name.as_str().to_owned()).collect();
+        let names: Vec<_> = details
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .collect();
         let (names, next_page_token) =
             page(names.into_iter(), request.page_size, &request.page_token);
         let mut editions = Vec::with_capacity(names.len());
@@ -67,9 +80,15 @@ impl NativeStore {
                 divergence: d.divergence.map(Sequence::get),
                 events: d.events,
             });
-            editions.push(pb::EditionDetail { name, domains: domains.collect() });
+            editions.push(pb::EditionDetail {
+                name,
+                domains: domains.collect(),
+            });
         }
-        Ok(pb::ListEditionDetailsResponse { editions, next_page_token })
+        Ok(pb::ListEditionDetailsResponse {
+            editions,
+            next_page_token,
+        })
     }
 
     pub(super) fn aggregate_page(
@@ -82,12 +101,23 @@ impl NativeStore {
             "" => None,
             token => Some(parse_root(token)?),
         };
-        let listed = self.engine.aggregates(&domain, &edition, after, size(request.page_size))?;
-        let token = listed.items.last().filter(|_| listed.more).map(|(root, _)| root.to_string());
-        let aggregates = listed.items.iter().map(|(root, next)| pb::AggregateSummary {
-            root: Some(v1::Uuid { value: root.as_bytes().to_vec() }),
-            next_sequence: next.get(),
-        });
+        let listed = self
+            .engine
+            .aggregates(&domain, &edition, after, size(request.page_size))?;
+        let token = listed
+            .items
+            .last()
+            .filter(|_| listed.more)
+            .map(|(root, _)| root.to_string());
+        let aggregates = listed
+            .items
+            .iter()
+            .map(|(root, next)| pb::AggregateSummary {
+                root: Some(v1::Uuid {
+                    value: root.as_bytes().to_vec(),
+                }),
+                next_sequence: next.get(),
+            });
         Ok(pb::ListAggregatesResponse {
             aggregates: aggregates.collect(),
             next_page_token: token.unwrap_or_default(),
@@ -106,11 +136,21 @@ impl NativeStore {
             "" => Position::START,
             token => Position::new(token.parse().map_err(|_| bad_token())?),
         };
-        let listed = self.engine.correlated(&id, after, size(request.page_size))?;
+        let listed = self
+            .engine
+            .correlated(&id, after, size(request.page_size))?;
         let last = listed.items.last().filter(|_| listed.more);
-        let next_page_token = last.map(|(position, _)| position.to_string()).unwrap_or_default();
-        let covers = listed.items.iter().map(|(_, key)| convert::cover(key, id.as_str(), &[]));
-        Ok(pb::ListCorrelatedResponse { covers: covers.collect(), next_page_token })
+        let next_page_token = last
+            .map(|(position, _)| position.to_string())
+            .unwrap_or_default();
+        let covers = listed
+            .items
+            .iter()
+            .map(|(_, key)| convert::cover(key, id.as_str(), &[]));
+        Ok(pb::ListCorrelatedResponse {
+            covers: covers.collect(),
+            next_page_token,
+        })
     }
 
     pub(super) fn find_claim(&self, request: &pb::GetClaimRequest) -> Result<pb::GetClaimResponse> {
@@ -136,8 +176,16 @@ impl NativeStore {
         let snapshot = request.snapshot.as_ref();
         let snapshot =
             snapshot.ok_or_else(|| StoreError::Invalid("snapshot is missing".to_owned()))?;
-        let write = Write { snapshot: Some(convert::snapshot(snapshot)?), ..Write::to(key) };
-        self.engine.commit(Commit { writes: vec![write], ..Commit::default() }).await?;
+        let write = Write {
+            snapshot: Some(convert::snapshot(snapshot)?),
+            ..Write::to(key)
+        };
+        self.engine
+            .commit(Commit {
+                writes: vec![write],
+                ..Commit::default()
+            })
+            .await?;
         Ok(pb::PutSnapshotResponse {})
     }
 
@@ -162,7 +210,9 @@ impl NativeStore {
         let (key, _) = convert::key("cover", request.cover.as_ref())?;
         let snapshots = self.engine.snapshots(&key)?;
         let snapshots = snapshots.into_iter().map(convert::snapshot_message);
-        Ok(pb::ListSnapshotsResponse { snapshots: snapshots.collect::<Result<_>>()? })
+        Ok(pb::ListSnapshotsResponse {
+            snapshots: snapshots.collect::<Result<_>>()?,
+        })
     }
 
     pub(super) async fn remove_snapshot(
@@ -175,7 +225,8 @@ impl NativeStore {
         if !known.iter().any(|snapshot| snapshot.sequence == sequence) {
             return Ok(pb::DeleteSnapshotResponse { deleted: false });
         }
-        self.control(vec![Control::DeleteSnapshot { key, sequence }]).await?;
+        self.control(vec![Control::DeleteSnapshot { key, sequence }])
+            .await?;
         Ok(pb::DeleteSnapshotResponse { deleted: true })
     }
 
@@ -198,7 +249,10 @@ impl NativeStore {
         let mut given = BTreeMap::new();
         for divergence in &edition.divergences {
             let domain = Domain::new(&divergence.domain)?;
-            if given.insert(domain.clone(), Sequence::new(divergence.sequence)).is_some() {
+            if given
+                .insert(domain.clone(), Sequence::new(divergence.sequence))
+                .is_some()
+            {
                 return Err(StoreError::Invalid(format!(
                     "edition.divergences names domain {domain} twice"
                 )));
@@ -222,12 +276,22 @@ impl NativeStore {
             "" => None,
             name => Some(Domain::new(name)?),
         };
-        let deleted = self.control(vec![Control::DeleteEdition { edition, domain }]).await?;
-        Ok(pb::DeleteEditionResponse { deleted_events: deleted })
+        let deleted = self
+            .control(vec![Control::DeleteEdition { edition, domain }])
+            .await?;
+        Ok(pb::DeleteEditionResponse {
+            deleted_events: deleted,
+        })
     }
 
     async fn control(&self, controls: Vec<Control>) -> Result<u64> {
-        let committed = self.engine.commit(Commit { controls, ..Commit::default() }).await?;
+        let committed = self
+            .engine
+            .commit(Commit {
+                controls,
+                ..Commit::default()
+            })
+            .await?;
         Ok(committed.deleted)
     }
 
@@ -239,7 +303,9 @@ impl NativeStore {
             ));
         }
         let domains = self.engine.editions().remove(&edition).ok_or_else(|| {
-            StoreError::NotFound(format!("there is no edition {edition}; see `angzarr editions`"))
+            StoreError::NotFound(format!(
+                "there is no edition {edition}; see `angzarr editions`"
+            ))
         })?;
         let mut found = Vec::new();
         for in_domain in domains {
@@ -247,7 +313,9 @@ impl NativeStore {
             if !request.domain.is_empty() && request.domain != domain.as_str() {
                 continue;
             }
-            let all = self.engine.aggregates(&domain, &edition, None, usize::MAX - 1)?;
+            let all = self
+                .engine
+                .aggregates(&domain, &edition, None, usize::MAX - 1)?;
             for (root, next) in all.items {
                 found.push(self.diff_of(&domain, &edition, root, next)?);
             }
@@ -262,12 +330,18 @@ impl NativeStore {
         root: Root,
         next: Sequence,
     ) -> Result<pb::DiffResponse> {
-        let key = AggregateKey { domain: domain.clone(), edition: edition.clone(), root };
+        let key = AggregateKey {
+            domain: domain.clone(),
+            edition: edition.clone(),
+            root,
+        };
         let branch = self.engine.aggregate(&key, None)?;
         let main = self.engine.aggregate(&key.on_main(), None)?;
         Ok(pb::DiffResponse {
             domain: domain.to_string(),
-            root: Some(v1::Uuid { value: root.as_bytes().to_vec() }),
+            root: Some(v1::Uuid {
+                value: root.as_bytes().to_vec(),
+            }),
             divergence: branch.divergence().unwrap_or_default().get(),
             main_next_sequence: main.next().get(),
             edition_next_sequence: next.get(),
@@ -284,8 +358,9 @@ impl NativeStore {
         let mut attempt = 0;
         loop {
             let participants = self.engine.participants(&cascade)?;
-            let answer =
-                pb::SettleCascadeResponse { participants: participant_messages(&participants) };
+            let answer = pb::SettleCascadeResponse {
+                participants: participant_messages(&participants),
+            };
             if participants.is_empty() {
                 return Ok(answer);
             }
@@ -293,8 +368,15 @@ impl NativeStore {
                 .iter()
                 .map(|(key, sequences)| settling_write(&cascade, &settlement, key, sequences))
                 .collect();
-            let expect = Control::ExpectPending { cascade: cascade.clone(), participants };
-            let commit = Commit { writes, controls: vec![expect], ..Commit::default() };
+            let expect = Control::ExpectPending {
+                cascade: cascade.clone(),
+                participants,
+            };
+            let commit = Commit {
+                writes,
+                controls: vec![expect],
+                ..Commit::default()
+            };
             attempt += 1;
             match self.engine.commit(commit).await {
                 Ok(_) => return Ok(answer),
@@ -318,11 +400,14 @@ impl NativeStore {
         let after = match request.page_token.split_once(':') {
             None if request.page_token.is_empty() => None,
             None => return Err(bad_token()),
-            Some((since, id)) => {
-                Some((Timestamp::from_nanos(since.parse().map_err(|_| bad_token())?), id))
-            }
+            Some((since, id)) => Some((
+                Timestamp::from_nanos(since.parse().map_err(|_| bad_token())?),
+                id,
+            )),
         };
-        let listed = self.engine.stale_cascades(before, after, size(request.page_size))?;
+        let listed = self
+            .engine
+            .stale_cascades(before, after, size(request.page_size))?;
         let last = listed.items.last().filter(|_| listed.more);
         let token = last.map(|(since, id)| format!("{}:{id}", since.nanos()));
         let cascades = listed.items.iter().map(|(since, id)| pb::StaleCascade {
@@ -339,8 +424,12 @@ impl NativeStore {
         &self,
         request: &pb::ListParticipantsRequest,
     ) -> Result<pb::ListParticipantsResponse> {
-        let participants = self.engine.participants(&CascadeId::new(&request.cascade_id)?)?;
-        Ok(pb::ListParticipantsResponse { participants: participant_messages(&participants) })
+        let participants = self
+            .engine
+            .participants(&CascadeId::new(&request.cascade_id)?)?;
+        Ok(pb::ListParticipantsResponse {
+            participants: participant_messages(&participants),
+        })
     }
 
     pub(super) fn find_position(
@@ -348,7 +437,9 @@ impl NativeStore {
         request: &pb::GetPositionRequest,
     ) -> Result<pb::GetPositionResponse> {
         let position = self.engine.checkpoint(&Consumer::new(&request.consumer)?)?;
-        Ok(pb::GetPositionResponse { position: position.unwrap_or_default().get() })
+        Ok(pb::GetPositionResponse {
+            position: position.unwrap_or_default().get(),
+        })
     }
 
     pub(super) async fn store_position(
@@ -359,7 +450,12 @@ impl NativeStore {
             .checkpoint
             .ok_or_else(|| StoreError::Invalid("checkpoint is missing".to_owned()))?;
         let checkpoint = Some(append::to_checkpoint(&checkpoint)?);
-        self.engine.commit(Commit { checkpoint, ..Commit::default() }).await?;
+        self.engine
+            .commit(Commit {
+                checkpoint,
+                ..Commit::default()
+            })
+            .await?;
         Ok(pb::PutPositionResponse {})
     }
 
@@ -393,19 +489,37 @@ fn settling_write(
     let numbers = sequences.iter().map(|sequence| sequence.get()).collect();
     let (verdict, event) = match settlement {
         Settlement::Commit => {
-            let message = v1::Confirmation { target, sequences: numbers, cascade_id };
-            (Verdict::Confirmed, compose::framework_any("Confirmation", &message))
+            let message = v1::Confirmation {
+                target,
+                sequences: numbers,
+                cascade_id,
+            };
+            (
+                Verdict::Confirmed,
+                compose::framework_any("Confirmation", &message),
+            )
         }
         Settlement::Rollback(reason) => {
             let reason = reason.clone();
-            let message = v1::Revocation { target, sequences: numbers, cascade_id, reason };
-            (Verdict::Revoked, compose::framework_any("Revocation", &message))
+            let message = v1::Revocation {
+                target,
+                sequences: numbers,
+                cascade_id,
+                reason,
+            };
+            (
+                Verdict::Revoked,
+                compose::framework_any("Revocation", &message),
+            )
         }
     };
     Write {
         expected: Expected::Any,
         pages: vec![compose::event_page(&event)],
-        settles: vec![Settle { verdict, sequences: sequences.to_vec() }],
+        settles: vec![Settle {
+            verdict,
+            sequences: sequences.to_vec(),
+        }],
         ..Write::to(key.clone())
     }
 }
@@ -430,7 +544,11 @@ fn page(names: impl Iterator<Item = String>, wanted: u32, token: &str) -> (Vec<S
     let size = size(wanted);
     let mut rest = names.filter(|name| token.is_empty() || name.as_str() > token);
     let names: Vec<_> = rest.by_ref().take(size).collect();
-    let next = if rest.next().is_some() { names.last().cloned() } else { None };
+    let next = if rest.next().is_some() {
+        names.last().cloned()
+    } else {
+        None
+    };
     (names, next.unwrap_or_default())
 }
 
@@ -445,5 +563,7 @@ fn bad_token() -> StoreError {
 
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    since.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
 }

@@ -21,7 +21,10 @@ impl NativeStore {
         let committed = self.engine.commit(commit).await?;
         let recorded_at = convert::timestamp(committed.recorded_at);
         let results = committed.results.iter().map(|outcome| {
-            let last = outcome.count.checked_sub(1).and_then(|n| outcome.first.plus(n));
+            let last = outcome
+                .count
+                .checked_sub(1)
+                .and_then(|n| outcome.first.plus(n));
             pb::Appended {
                 first_sequence: last.map(|_| outcome.first.get()),
                 last_sequence: last.map(Sequence::get),
@@ -38,9 +41,15 @@ impl NativeStore {
 
     fn to_commit(&self, request: pb::AppendRequest) -> Result<Commit> {
         if request.writes.is_empty() && request.checkpoint.is_none() {
-            return Err(StoreError::Invalid("writes is empty: there is nothing to do".to_owned()));
+            return Err(StoreError::Invalid(
+                "writes is empty: there is nothing to do".to_owned(),
+            ));
         }
-        let cascade = request.cascade_id.as_deref().map(CascadeId::new).transpose()?;
+        let cascade = request
+            .cascade_id
+            .as_deref()
+            .map(CascadeId::new)
+            .transpose()?;
         let writes = request.writes.into_iter().enumerate();
         let writes = writes
             .map(|(n, write)| self.to_write(n, write, cascade.as_ref(), request.isolated))
@@ -50,11 +59,19 @@ impl NativeStore {
             .map(|(n, condition)| {
                 let field = format!("conditions[{n}].cover");
                 let (key, _) = convert::key(&field, condition.cover.as_ref())?;
-                Ok(Condition { key, expected: convert::expected(condition.expected) })
+                Ok(Condition {
+                    key,
+                    expected: convert::expected(condition.expected),
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         let checkpoint = request.checkpoint.as_ref().map(to_checkpoint).transpose()?;
-        Ok(Commit { writes, conditions, checkpoint, controls: Vec::new() })
+        Ok(Commit {
+            writes,
+            conditions,
+            checkpoint,
+            controls: Vec::new(),
+        })
     }
 
     fn to_write(
@@ -85,7 +102,9 @@ impl NativeStore {
             divergence,
             expected: convert::expected(write.expected),
             correlation: convert::correlation(&cover.correlation_id)?,
-            ext: cover.ext.map_or_else(Bytes::new, |ext| ext.encode_to_vec().into()),
+            ext: cover
+                .ext
+                .map_or_else(Bytes::new, |ext| ext.encode_to_vec().into()),
             cascade: cascade.cloned(),
             isolated,
             pages,
@@ -105,7 +124,10 @@ fn within(field: &str, error: StoreError) -> StoreError {
 }
 
 pub(super) fn to_claim(claim: pb::Claim) -> Claim {
-    Claim { kind: claim.kind.into(), key: claim.key.into() }
+    Claim {
+        kind: claim.kind.into(),
+        key: claim.key.into(),
+    }
 }
 
 pub(super) fn to_checkpoint(checkpoint: &pb::Checkpoint) -> Result<(Consumer, Position)> {
@@ -116,11 +138,16 @@ pub(super) fn to_checkpoint(checkpoint: &pb::Checkpoint) -> Result<(Consumer, Po
 
 /// The decisions that confirmations and revocations among the pages carry.
 fn settles(cover: &v1::Cover, pages: &[v1::EventPage]) -> Vec<Settle> {
-    pages.iter().filter_map(|page| settle(cover, page)).collect()
+    pages
+        .iter()
+        .filter_map(|page| settle(cover, page))
+        .collect()
 }
 
 fn settle(cover: &v1::Cover, page: &v1::EventPage) -> Option<Settle> {
-    let Some(v1::event_page::Payload::Event(event)) = &page.payload else { return None };
+    let Some(v1::event_page::Payload::Event(event)) = &page.payload else {
+        return None;
+    };
     let (verdict, target, sequences) = match Dialect::of_type_url(&event.type_url)?.1 {
         "Confirmation" => {
             let message = v1::Confirmation::decode(event.value.as_slice()).ok()?;

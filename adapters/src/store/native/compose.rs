@@ -22,8 +22,13 @@ const CASCADE_ID: u32 = 7;
 const SEQUENCE: u32 = 1;
 
 /// Events of the protocol itself, hidden from resolved reads.
-const FRAMEWORK: [&str; 5] =
-    ["Confirmation", "Revocation", "Compensate", "CascadeCommit", "CascadeRollback"];
+const FRAMEWORK: [&str; 5] = [
+    "Confirmation",
+    "Revocation",
+    "Compensate",
+    "CascadeCommit",
+    "CascadeRollback",
+];
 
 /// What the engine is to store of a page.
 pub(super) fn to_stored(n: usize, page: &v1::EventPage, payload_max: usize) -> Result<Page> {
@@ -46,11 +51,18 @@ pub(super) fn to_stored(n: usize, page: &v1::EventPage, payload_max: usize) -> R
             encode_event(event)
         }
         Payload::External(_) => {
-            let only = v1::EventPage { payload: Some(payload.clone()), ..Default::default() };
+            let only = v1::EventPage {
+                payload: Some(payload.clone()),
+                ..Default::default()
+            };
             (only.encode_to_vec(), Span::default())
         }
     };
-    Ok(Page { created_at, type_name, body: body.into() })
+    Ok(Page {
+        created_at,
+        type_name,
+        body: body.into(),
+    })
 }
 
 /// The field `event`, and where the type name stands in it.
@@ -61,16 +73,30 @@ fn encode_event(event: &prost_types::Any) -> (Vec<u8>, Span) {
     encode_varint(len as u64, &mut body);
     // `type_url` is the first field of Any: a key byte and a length before its bytes.
     let name = event.type_url.len();
-    let start = if name == 0 { 0 } else { body.len() + 1 + encoded_len_varint(name as u64) };
+    let start = if name == 0 {
+        0
+    } else {
+        body.len() + 1 + encoded_len_varint(name as u64)
+    };
     event.encode_raw(&mut body);
     let narrow = |n: usize| u32::try_from(n).unwrap_or(0);
-    (body, Span { start: narrow(start), len: narrow(name) })
+    (
+        body,
+        Span {
+            start: narrow(start),
+            len: narrow(name),
+        },
+    )
 }
 
 /// An event of the store itself.
 pub(super) fn event_page(event: &prost_types::Any) -> Page {
     let (body, type_name) = encode_event(event);
-    Page { created_at: None, type_name, body: body.into() }
+    Page {
+        created_at: None,
+        type_name,
+        body: body.into(),
+    }
 }
 
 /// An encoded page for whoever reads the store as it is.
@@ -169,7 +195,9 @@ pub(super) fn resolve(
 }
 
 fn is_framework(type_name: &[u8]) -> bool {
-    let Ok(type_url) = std::str::from_utf8(type_name) else { return false };
+    let Ok(type_url) = std::str::from_utf8(type_name) else {
+        return false;
+    };
     Dialect::of_type_url(type_url).is_some_and(|(_, name)| FRAMEWORK.contains(&name))
 }
 

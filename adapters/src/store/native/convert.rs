@@ -18,7 +18,11 @@ impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Conflict { key, expected, actual } => Self::Conflict {
+            Error::Conflict {
+                key,
+                expected,
+                actual,
+            } => Self::Conflict {
                 domain: key.domain.to_string(),
                 root: key.root.to_string(),
                 expected: expected.get(),
@@ -49,7 +53,14 @@ pub(super) fn key(
     let domain = Domain::new(&cover.domain).map_err(inside)?;
     let root = Root::from_slice(&root.value).map_err(inside)?;
     let (edition, divergence) = timeline(field, cover.edition.as_ref(), &domain)?;
-    Ok((AggregateKey { domain, edition, root }, divergence))
+    Ok((
+        AggregateKey {
+            domain,
+            edition,
+            root,
+        },
+        divergence,
+    ))
 }
 
 fn timeline(
@@ -57,10 +68,15 @@ fn timeline(
     edition: Option<&v1::Edition>,
     domain: &Domain,
 ) -> Result<(Edition, Option<Sequence>)> {
-    let Some(edition) = edition else { return Ok((Edition::MAIN, None)) };
+    let Some(edition) = edition else {
+        return Ok((Edition::MAIN, None));
+    };
     let name = Edition::new(&edition.name)
         .map_err(|error| StoreError::Invalid(format!("{field}.edition: {error}")))?;
-    let mut given = edition.divergences.iter().filter(|d| d.domain == domain.as_str());
+    let mut given = edition
+        .divergences
+        .iter()
+        .filter(|d| d.domain == domain.as_str());
     let divergence = given.next().map(|d| Sequence::new(d.sequence));
     if given.next().is_some() {
         return Err(StoreError::Invalid(format!(
@@ -78,7 +94,9 @@ fn timeline(
 /// The cover of an aggregate; main leaves the edition unset.
 pub(super) fn cover(key: &AggregateKey, correlation: &str, ext: &[u8]) -> v1::Cover {
     v1::Cover {
-        root: Some(v1::Uuid { value: key.root.as_bytes().to_vec() }),
+        root: Some(v1::Uuid {
+            value: key.root.as_bytes().to_vec(),
+        }),
         domain: key.domain.to_string(),
         correlation_id: correlation.to_owned(),
         edition: (!key.edition.is_main()).then(|| v1::Edition {

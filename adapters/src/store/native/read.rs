@@ -51,7 +51,13 @@ impl NativeStore {
             }
             run_blocking(move || {
                 let pages = reading.next_pages()?;
-                Ok(Some((pb::ReadResponse { pages, ..Default::default() }, reading)))
+                Ok(Some((
+                    pb::ReadResponse {
+                        pages,
+                        ..Default::default()
+                    },
+                    reading,
+                )))
             })
             .await
         });
@@ -64,8 +70,11 @@ impl Reading {
     fn begin(engine: Arc<Engine>, request: &pb::ReadRequest) -> Result<(pb::ReadResponse, Self)> {
         let (key, divergence) = convert::key("cover", request.cover.as_ref())?;
         let view = engine.aggregate(&key, divergence)?;
-        let correlation =
-            request.cover.as_ref().map(|cover| cover.correlation_id.clone()).unwrap_or_default();
+        let correlation = request
+            .cover
+            .as_ref()
+            .map(|cover| cover.correlation_id.clone())
+            .unwrap_or_default();
         convert::correlation(&correlation)?;
         let (ranges, until) = select(request.selection.as_ref(), view.next())?;
         let mut reading = Self {
@@ -80,7 +89,11 @@ impl Reading {
             view,
             done: false,
         };
-        let snapshot = if request.with_snapshot { reading.use_snapshot(request)? } else { None };
+        let snapshot = if request.with_snapshot {
+            reading.use_snapshot(request)?
+        } else {
+            None
+        };
         if reading.backwards {
             reading.ranges.reverse();
         }
@@ -101,10 +114,15 @@ impl Reading {
         &mut self,
         request: &pb::ReadRequest,
     ) -> Result<Option<angzarr_proto::v1::Snapshot>> {
-        if matches!(request.selection, Some(Selection::Range(_) | Selection::Sequences(_))) {
+        if matches!(
+            request.selection,
+            Some(Selection::Range(_) | Selection::Sequences(_))
+        ) {
             return Ok(None);
         }
-        let Some((from, to)) = self.ranges.first_mut() else { return Ok(None) };
+        let Some((from, to)) = self.ranges.first_mut() else {
+            return Ok(None);
+        };
         let Some(snapshot) = self.engine.snapshot(&self.view, *to, self.until)? else {
             return Ok(None);
         };
@@ -133,7 +151,7 @@ impl Reading {
                 self.correlation.is_empty() || page.correlation == self.correlation.as_bytes()
             });
             // Small answers end here, without another turn to learn that there is no more.
-            if self.ranges.is_empty() && self.cursor.as_mut().is_some_and(PageCursor::is_done) {
+            if self.ranges.is_empty() && self.cursor.as_ref().is_some_and(PageCursor::is_done) {
                 self.done = true;
             }
             if pages.is_empty() && !self.done {
@@ -176,9 +194,17 @@ impl Reading {
             let type_name = page.type_name.of(&page.body);
             match resolve(page.sequence, type_name, marks.get(&page.sequence), own) {
                 Shown::Pending => composer.push(&raw),
-                Shown::Page => composer.push(&PageParts { no_commit: false, ..raw }),
+                Shown::Page => composer.push(&PageParts {
+                    no_commit: false,
+                    ..raw
+                }),
                 Shown::NoOp(body) => {
-                    composer.push(&PageParts { body: &body, cascade: "", no_commit: false, ..raw });
+                    composer.push(&PageParts {
+                        body: &body,
+                        cascade: "",
+                        no_commit: false,
+                        ..raw
+                    });
                 }
             }
         }
@@ -195,12 +221,18 @@ impl Reading {
         }
         let end = last.plus(1).unwrap_or(last);
         let marks = self.engine.marks(&self.view, first, end)?;
-        Ok(marks.into_iter().map(|mark| (mark.sequence, mark)).collect())
+        Ok(marks
+            .into_iter()
+            .map(|mark| (mark.sequence, mark))
+            .collect())
     }
 }
 
 /// The ranges of sequences that a selection names, ascending, and its time limit.
-#[expect(clippy::type_complexity, reason = "a list of ranges and an optional time, used once")]
+#[expect(
+    clippy::type_complexity,
+    reason = "a list of ranges and an optional time, used once"
+)]
 fn select(
     selection: Option<&Selection>,
     next: Sequence,
@@ -227,7 +259,11 @@ fn select(
             values.sort_unstable();
             values.dedup();
             let mut ranges: Vec<(Sequence, Sequence)> = Vec::new();
-            for value in values.into_iter().map(Sequence::new).filter(|value| *value < next) {
+            for value in values
+                .into_iter()
+                .map(Sequence::new)
+                .filter(|value| *value < next)
+            {
                 let end = value.plus(1).unwrap_or(value);
                 match ranges.last_mut() {
                     Some((_, to)) if *to == value => *to = end,

@@ -42,10 +42,7 @@ impl NativeStore {
             caught_up: false,
             ended: false,
         };
-        let answers = stream::try_unfold(following, |mut following| async move {
-            let answers = following.next().await?;
-            Ok::<_, crate::StoreError>(answers.map(|(answers, next)| (answers, next)))
-        });
+        let answers = stream::try_unfold(following, Following::next);
         Ok(answers
             .flat_map(|answers| match answers {
                 Ok(answers) => stream::iter(answers.into_iter().map(Ok).collect::<Vec<_>>()),
@@ -103,14 +100,22 @@ impl Following {
     fn progress(&mut self, caught_up: bool) -> pb::ReadAllResponse {
         self.told = self.cursor.position();
         let position = self.told.get();
-        pb::ReadAllResponse { item: Some(Item::Progress(pb::Progress { position, caught_up })) }
+        pb::ReadAllResponse {
+            item: Some(Item::Progress(pb::Progress {
+                position,
+                caught_up,
+            })),
+        }
     }
 }
 
 fn book(recorded: Recorded) -> pb::ReadAllResponse {
     let size = recorded.pages.iter().map(|page| page.body.len()).sum();
     let mut composer = Composer::with_capacity(recorded.pages.len(), size);
-    let cascade = recorded.cascade.as_ref().map_or("", |cascade| cascade.as_str());
+    let cascade = recorded
+        .cascade
+        .as_ref()
+        .map_or("", |cascade| cascade.as_str());
     for page in &recorded.pages {
         composer.push(&PageParts {
             sequence: page.sequence,
@@ -125,7 +130,11 @@ fn book(recorded: Recorded) -> pb::ReadAllResponse {
         item: Some(Item::Book(pb::RecordedBook {
             cover: Some(cover),
             pages: composer.finish(),
-            positions: recorded.pages.iter().map(|page| page.position.get()).collect(),
+            positions: recorded
+                .pages
+                .iter()
+                .map(|page| page.position.get())
+                .collect(),
             recorded_at: Some(convert::timestamp(recorded.recorded_at)),
             isolated: recorded.isolated,
         })),
@@ -134,10 +143,22 @@ fn book(recorded: Recorded) -> pb::ReadAllResponse {
 
 fn to_filter(filter: pb::Filter) -> Result<Filter> {
     Ok(Filter {
-        domains: filter.domains.iter().map(|d| Domain::new(d)).collect::<Result<_, _>>()?,
-        editions: filter.editions.iter().map(|e| Edition::new(e)).collect::<Result<_, _>>()?,
+        domains: filter
+            .domains
+            .iter()
+            .map(|d| Domain::new(d))
+            .collect::<Result<_, _>>()?,
+        editions: filter
+            .editions
+            .iter()
+            .map(|e| Edition::new(e))
+            .collect::<Result<_, _>>()?,
         types: filter.types,
-        roots: filter.roots.iter().map(|r| Root::from_slice(r)).collect::<Result<_, _>>()?,
+        roots: filter
+            .roots
+            .iter()
+            .map(|r| Root::from_slice(r))
+            .collect::<Result<_, _>>()?,
         correlation: convert::correlation(&filter.correlation_id)?,
         skip_isolated: filter.skip_isolated,
     })
