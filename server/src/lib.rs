@@ -13,6 +13,7 @@ pub mod health;
 pub mod listener;
 pub mod output;
 pub mod registry;
+pub mod run;
 pub mod service;
 pub mod status;
 pub mod telemetry;

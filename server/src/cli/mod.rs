@@ -8,13 +8,14 @@ mod failure;
 mod fork;
 mod payload;
 mod read;
+mod serve;
 mod stats;
 mod tail;
 mod target;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::failure::{Exit, Failure};
 pub(crate) use self::payload::type_name;
@@ -41,6 +42,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     Demo(demo::Demo),
     Append(append::Append),
     Read(read::Read),
@@ -85,12 +87,15 @@ pub fn main() -> ExitCode {
 }
 
 fn parse() -> Result<Cli, clap::Error> {
-    Cli::try_parse()
+    let command =
+        Cli::command().mut_subcommand("serve", |serve| serve.after_long_help(serve::keys_help()));
+    Cli::from_arg_matches(&command.try_get_matches()?)
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
     let mut output = Output::stdout();
     match command {
+        Command::Serve(serve) => serve.run(&mut output).await,
         Command::Demo(demo) => demo.run(&mut output).await,
         Command::Append(append) => append.run(&mut output).await,
         Command::Read(read) => read.run(&mut output).await,

@@ -62,6 +62,17 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// As [`crate::listener::Listener::bind`] understands it.
+    #[must_use]
+    pub fn bind_text(&self) -> String {
+        match self {
+            Self::Tcp(address) => address.clone(),
+            Self::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

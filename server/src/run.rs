@@ -1,0 +1,230 @@
+//! The server as a process: built in order of dependency, served, drained, closed.
+
+mod components;
+mod storage;
+
+use std::{fmt, io, sync::Arc};
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::storage::Opened;
+use crate::{
+    cli::{Exit, Failure},
+    config::Config,
+    coordinator::{Coordinator, Queries, Settings, Streams},
+    grpc::{GrpcServer, ServeError},
+    listener::Listener,
+    output::{Ink, Output},
+    service::{CommandService, QueryService, StoreService, StreamService},
+};
+
+/// Why a server did not start, or ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The configuration does not fit together.
+    #[error("{0}")]
+    Configuration(String),
+    /// The data folder belongs to another process or another version.
+    #[error("{problem}")]
+    Folder {
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        next: &'static str,
+    },
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    Store(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// Serving ended with an error.
+    #[error("{0}")]
+    Serve(#[from] ServeError),
+    /// The store did not close.
+    #[error("the store did not close: {0}")]
+    Close(String),
+}
+
+/// A server that has its data open and its addresses bound, and may serve.
+pub struct Instance {
+    opened: Opened,
+    listeners: Vec<Listener>,
+    urls: Vec<String>,
+    drain: std::time::Duration,
+    grpc: GrpcServer,
+    shutdown: CancellationToken,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("urls", &self.urls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    /// Opens the store, then binds the addresses: who gets an address has its data.
+    ///
+    /// # Errors
+    /// [`RunError`] for what cannot be opened or bound. Nothing is left open.
+    pub async fn open(config: &Config) -> Result<Self, RunError> {
+        let registry = components::registry(config).map_err(RunError::Configuration)?;
+        let opened = Opened::open(config).await?;
+        let shutdown = CancellationToken::new();
+        let limits = components::limits(&config.limits);
+        let settings = Settings {
+            limits,
+            ..Settings::default()
+        };
+        let store = opened.store();
+        let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings);
+        let bytes = limits.message_bytes;
+        let grpc = StoreService::new(store.clone(), shutdown.clone())
+            .add_to(GrpcServer::new(bytes))
+            .add_service(CommandService::server(Arc::new(coordinator), bytes))
+            .add_service(QueryService::server(
+                Queries::new(store.clone(), limits),
+                bytes,
+            ))
+            .add_service(StreamService::server(Streams::new(store), shutdown.clone()));
+        let mut listeners = Vec::new();
+        let mut urls = Vec::new();
+        for address in &config.server.listen {
+            let failed = |error| RunError::Listen {
+                address: address.to_string(),
+                error,
+            };
+            let listener = Listener::bind(&address.bind_text()).await.map_err(failed)?;
+            urls.push(listener.url().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let drain = config.server.drain_timeout;
+        Ok(Self {
+            opened,
+            listeners,
+            urls,
+            drain,
+            grpc,
+            shutdown,
+        })
+    }
+
+    /// Where clients connect, in the order of the configuration.
+    #[must_use]
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// Cancelling this makes [`Instance::serve`] drain and return.
+    #[must_use]
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Serves until it is shut down, waits for what is under way, then syncs and closes the
+    /// store.
+    ///
+    /// # Errors
+    /// [`RunError`] when serving or closing fails.
+    pub async fn serve(self) -> Result<(), RunError> {
+        let health = self.grpc.health();
+        let (store, shutdown) = (self.opened.store(), self.shutdown.clone());
+        let watching = tokio::spawn(async move { health.follow_store(store, shutdown).await });
+        let served = self
+            .grpc
+            .serve(self.listeners, self.shutdown.clone(), self.drain)
+            .await;
+        self.shutdown.cancel();
+        if let Err(error) = watching.await {
+            tracing::error!(%error, "the health check ended early");
+        }
+        let closed = self.opened.close().await;
+        served?;
+        closed
+    }
+}
+
+/// Runs the server of this process until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A [`Failure`] that says what to do next.
+pub async fn run(config: &Config, output: &mut Output) -> Result<(), Failure> {
+    let instance = Instance::open(config).await.map_err(failure)?;
+    stop_on_signal(instance.shutdown())?;
+    greet(&instance, config, output)?;
+    tracing::info!(addresses = instance.urls().join(", "), "serving");
+    instance.serve().await.map_err(failure)?;
+    tracing::info!("stopped: every answered append is in the log");
+    Ok(())
+}
+
+fn greet(instance: &Instance, config: &Config, output: &mut Output) -> Result<(), Failure> {
+    let name = output.paint(Ink::Title, concat!("Angzarr ", env!("CARGO_PKG_VERSION")));
+    let urls: Vec<String> = instance
+        .urls()
+        .iter()
+        .map(|url| output.paint(Ink::Good, url))
+        .collect();
+    output.line(format!("{name} serves on {}", urls.join(" and ")))?;
+    output.line(format!("  storage   {}", instance.opened.describe()))?;
+    let domains: Vec<&str> = config
+        .aggregates
+        .iter()
+        .map(|aggregate| aggregate.domain.as_str())
+        .collect();
+    let domains = if domains.is_empty() {
+        "none configured: events can be stored and read, commands need an aggregate".to_owned()
+    } else {
+        domains.join(", ")
+    };
+    output.line(format!("  domains   {domains}"))?;
+    Ok(())
+}
+
+/// The first signal drains; the second does not wait.
+fn stop_on_signal(shutdown: CancellationToken) -> Result<(), Failure> {
+    let listen = |kind| signal(kind).map_err(Failure::from);
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if shutdown.is_cancelled() {
+                tracing::warn!(signal = name, "second signal: ending at once");
+                std::process::exit(i32::from(Exit::Failed as u8));
+            }
+            tracing::info!(signal = name, "draining");
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+fn failure(error: RunError) -> Failure {
+    let text = error.to_string();
+    match error {
+        RunError::Configuration(_) => Failure::usage(text).next("correct the configuration"),
+        RunError::Folder { next, .. } => Failure::usage(text).next(next),
+        RunError::Store(_) => Failure::new(Exit::Failed, text)
+            .next("run `angzarr verify` on the data folder to see what is wrong where"),
+        RunError::Listen { .. } => {
+            Failure::usage(text).next("stop what uses the address, or choose another with --listen")
+        }
+        RunError::Serve(_) | RunError::Close(_) => {
+            Failure::new(Exit::Failed, text).next("start it again: what was answered is in the log")
+        }
+    }
+}
