@@ -4,8 +4,7 @@ use prost_types::Any;
 
 use super::messages::{
     CancelOrder, ConfirmOrder, OrderCancelled, OrderConfirmed, OrderPlaced, OrderShipped,
-    PlaceOrder, ReceiveStock, ReserveStock, ShipOrder, StockReceived, StockReserved, chests, pack,
-    unpack,
+    PlaceOrder, ReceiveStock, ReserveStock, ShipOrder, StockReceived, StockReserved, pack, unpack,
 };
 
 /// Decides what a command means, given what happened before.
@@ -36,7 +35,7 @@ pub(super) fn decide_stock(history: &[Any], command: &Any) -> Result<Any, String
     {
         let rest = left
             .checked_sub(asked)
-            .ok_or_else(|| format!("{customer} asks for {}, only {} left", chests(asked), left))?;
+            .ok_or_else(|| format!("{asked} for {customer}, but only {left} left"))?;
         return Ok(pack(&StockReserved {
             chests: asked,
             customer,

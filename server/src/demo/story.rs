@@ -110,7 +110,7 @@ impl Story<'_> {
             chests: 3,
             customer: "Linus".to_owned(),
         });
-        let reason = "Linus asks for 3 chests, only 1 left";
+        let reason = "3 for Linus, but only 1 left";
         self.refused("by the business", &TEA, 3, late.clone(), reason)
             .await?;
         self.refused("as stale", &TEA, 1, late, "Sequence mismatch:")
@@ -138,7 +138,7 @@ impl Story<'_> {
             chests: 5,
             customer: "Grace".to_owned(),
         });
-        let reason = "Grace asks for 5 chests, only 3 left";
+        let reason = "5 for Grace, but only 3 left";
         self.refused("by the business", &tea, 3, ask, reason)
             .await?;
         self.done(

@@ -28,7 +28,7 @@ pub(super) fn draw(output: &mut Output, branch: &str, forks: &[Fork]) -> io::Res
         let main = output.paint(Ink::Good, format!("{:<COLUMN$}", "   ● main"));
         output.line(format!(
             "{main}{}",
-            output.paint(Ink::Branch, format!("  ◆ {branch}"))
+            output.paint(Ink::Branch, format!("   ◆ {branch}"))
         ))?;
         output.line(output.paint(Ink::Faint, "─".repeat(2 * COLUMN)))?;
     } else {
@@ -62,7 +62,7 @@ pub(super) fn draw(output: &mut Output, branch: &str, forks: &[Fork]) -> io::Res
 
 fn side_by_side(output: &mut Output, main: &[String], branch: &[String]) -> io::Result<()> {
     if !branch.is_empty() {
-        let turn = format!("   ├{}╮", "─".repeat(COLUMN - 2));
+        let turn = format!("   ├{}╮", "─".repeat(COLUMN - 1));
         output.line(output.paint(Ink::Faint, turn))?;
     }
     for row in 0..main.len().max(branch.len()) {

@@ -1,0 +1,13 @@
+//! The binary as a person uses it: what it prints, and how it ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
+
+mod demo;
+mod serve;
+mod support;
+mod tools;
+mod usage;

@@ -1,0 +1,170 @@
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::support::{Server, angzarr, command};
+
+const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+
+fn stats(server: &Server) -> Value {
+    serde_json::from_str(&server.run(&["stats", "--json"]).ok()).unwrap()
+}
+
+#[test]
+fn signals_end_it_cleanly_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut id = Value::Null;
+    for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
+        let server = Server::start(folder.path());
+        if round > 0 {
+            assert_eq!(stats(&server)["database_id"], id, "it is the same database");
+        }
+        id = stats(&server)["database_id"].clone();
+        server.run(&["append", "order", ROOT, "--data", "x"]).ok();
+        assert_eq!(stats(&server)["events"], round + 1);
+        assert_eq!(server.signal(signal), Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn sigkill_loses_nothing_that_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        let server = Server::start(folder.path());
+        let read = server.run(&["read", "order", ROOT, "--json"]).ok();
+        assert_eq!(
+            read.lines().collect::<Vec<_>>(),
+            expected,
+            "after {round} kills"
+        );
+        server
+            .run(&["append", "order", ROOT, "--data", &format!("event {round}")])
+            .ok();
+        let read = server.run(&["read", "order", ROOT, "--json"]).ok();
+        expected = read.lines().map(str::to_owned).collect();
+        assert_eq!(expected.len(), round + 1);
+        server.kill();
+    }
+}
+
+#[test]
+fn a_second_server_on_the_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Server::start(folder.path());
+    let problem = angzarr(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).fails(2);
+    assert!(problem.contains("in use by another process"), "{problem}");
+    assert!(
+        problem.contains("\n  next: stop the other server"),
+        "{problem}"
+    );
+    first
+        .run(&["append", "order", ROOT, "--data", "still here"])
+        .ok();
+}
+
+#[test]
+fn an_address_in_use_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let problem = angzarr(folder.path(), &["serve", "--listen", &address]).fails(2);
+    assert!(
+        problem.contains(&format!("cannot listen on http://{address}")),
+        "{problem}"
+    );
+    assert!(problem.contains("--listen"), "{problem}");
+}
+
+#[test]
+fn every_address_serves_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}", folder.path().join("a.sock").display());
+    let server = Server::start_with(
+        folder.path(),
+        &["--listen", "127.0.0.1:0", "--listen", &socket],
+    );
+    server
+        .run(&["append", "order", ROOT, "--data", "over tcp"])
+        .ok();
+    let target = ["--target", &socket];
+    server
+        .run(
+            &[
+                &["append", "order", ROOT, "--data", "over unix"][..],
+                &target,
+            ]
+            .concat(),
+        )
+        .ok();
+    let read = server
+        .run(&[&["read", "order", ROOT][..], &target].concat())
+        .ok();
+    assert!(
+        read.contains("over tcp") && read.contains("over unix"),
+        "{read}"
+    );
+    assert_eq!(server.signal(Signal::TERM), Some(0));
+    assert!(
+        !folder.path().join("a.sock").exists(),
+        "the socket goes with the server"
+    );
+}
+
+#[test]
+fn a_server_may_keep_its_events_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Server::start(folder.path());
+    let config = format!(
+        "storage: {{type: remote, url: '{}'}}\nserver: {{listen: ['127.0.0.1:0']}}\n",
+        database.url
+    );
+    fs::write(folder.path().join("front.yaml"), config).unwrap();
+    let front = Server::start_with(folder.path(), &["--config", "front.yaml"]);
+    front
+        .run(&["append", "order", ROOT, "--data", "far away"])
+        .ok();
+    let read = database.run(&["read", "order", ROOT]).ok();
+    assert!(read.contains("far away"), "{read}");
+    assert_eq!(front.signal(Signal::TERM), Some(0));
+}
+
+#[test]
+fn the_greeting_names_folder_durability_and_domains() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "aggregates:\n  - {domain: order, address: 'http://127.0.0.1:1'}\n";
+    fs::write(folder.path().join("angzarr.yaml"), config).unwrap();
+    let mut child = command(folder.path())
+        .args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            "events",
+            "--durability",
+            "os",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut next = || lines.next().unwrap().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let first = next();
+    assert!(
+        first.starts_with(&format!("Angzarr {version} serves on http://127.0.0.1:")),
+        "{first}"
+    );
+    let storage = next();
+    assert!(
+        storage.contains("events · durability os (a power failure may lose"),
+        "{storage}"
+    );
+    assert_eq!(next(), "  domains   order");
+    child.kill().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(log.contains("serving"), "{log}");
+}
