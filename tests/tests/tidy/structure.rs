@@ -57,7 +57,7 @@ fn pure_modules_touch_nothing_outside() {
         "std::thread",
         "Instant",
         "SystemTime",
-        "rocksdb",
+        "rocksdb::",
         "tokio",
         "async ",
         ".await",
