@@ -58,6 +58,7 @@ fn of_handler(error: handler::Error, message: String) -> Status {
         handler::Error::Refused(status) => *status,
         handler::Error::Unreachable { .. } => Status::unavailable(message),
         handler::Error::Deadline { .. } => Status::deadline_exceeded(message),
+        handler::Error::Overfull { .. } => Status::resource_exhausted(message),
         handler::Error::Nonsense { .. } => Status::internal(message),
     }
 }

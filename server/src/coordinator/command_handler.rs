@@ -5,10 +5,11 @@ use angzarr_proto::v1::{
 use tracing::Instrument;
 
 use super::append::NewEvents;
+use super::concurrency::check_divergence;
 use super::validate::{self, Command};
 use super::{Coordinator, Error};
 use crate::handler::{Answer, RawBook, Retries};
-use crate::registry::Domain;
+use crate::registry::{Domain, Snapshots};
 
 /// What became of a command that was not refused.
 #[derive(Debug)]
@@ -70,12 +71,14 @@ impl Coordinator {
     async fn decide(&self, domain: &Domain, command: &Command) -> Result<Outcome, Error> {
         let stored = self.load(domain, command).await?;
         let prior = self.upcast(domain, stored).await?;
+        check_divergence(&command.cover, &prior)?;
         let stale_at = self.check_sequence(command, &prior).await?;
         let (pages, snapshot) = match self.execute(domain, command, &prior).await? {
             Answer::Events { pages, snapshot } => (pages, snapshot),
             Answer::Revocation(revocation) => return Ok(Outcome::Revocation(revocation)),
             Answer::Notification(notification) => return Ok(Outcome::Notification(notification)),
         };
+        let snapshot = snapshot.filter(|_| domain.snapshots != Snapshots::Never);
         let new = NewEvents::of_command(command, &prior, pages, snapshot)?;
         self.check_fields(domain, command, stale_at, &prior, &new)
             .await?;

@@ -7,7 +7,7 @@ use super::claim::external_claim;
 use super::validate::{self, Facts};
 use super::{Coordinator, Error, cascade, sync_mode};
 use crate::handler::Retries;
-use crate::registry::Domain;
+use crate::registry::{Domain, Snapshots};
 
 impl Coordinator {
     /// Stores facts once for each external id. They are durable when it returns.
@@ -68,6 +68,7 @@ impl Coordinator {
             return Ok(as_they_are(facts));
         };
         number(&mut pages, prior.next_sequence)?;
+        let snapshot = snapshot.filter(|_| domain.snapshots != Snapshots::Never);
         let settled = !cascade::holds_pending(&prior.pages)?;
         Ok(NewEvents {
             snapshot: snapshot

@@ -30,6 +30,19 @@ pub enum Error {
         /// The configured timeout.
         after: Duration,
     },
+    /// The request is more than the peer takes in one message.
+    #[error(
+        "{peer} at {address} does not take so long a request ({limit}): raise its limit, or let it \
+         return snapshots, so that it gets fewer events"
+    )]
+    Overfull {
+        /// What was called.
+        peer: String,
+        /// Where it listens.
+        address: String,
+        /// In the peer's words.
+        limit: String,
+    },
     /// An answer that cannot be used. Nothing of it is stored.
     #[error("{peer} at {address} gave an answer that cannot be used: {what}")]
     Nonsense {
@@ -60,7 +73,7 @@ impl Error {
                     tonic::Code::Unavailable | tonic::Code::DeadlineExceeded
                 )
             }
-            Self::Nonsense { .. } => false,
+            Self::Overfull { .. } | Self::Nonsense { .. } => false,
         }
     }
 }

@@ -18,6 +18,10 @@ use super::{Error, Retries};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How the gRPC library refuses a long message. The same words come from its client, about an
+/// answer, and from its server, about a request: only the limit tells them apart.
+const OVERSIZED: &str = "Error, decoded message length too large";
+
 /// Where a component of business code listens and how it is called.
 #[derive(Debug, Clone)]
 pub struct PeerSettings {
@@ -255,18 +259,22 @@ impl Peer {
     }
 
     fn refused(&self, status: Status) -> Error {
-        // The client library's own refusal of a long answer; it has no other mark.
-        let too_long = status.code() == Code::OutOfRange
-            && status
-                .message()
-                .starts_with("Error, decoded message length too large");
-        if too_long {
+        let refused = status.message().strip_prefix(OVERSIZED);
+        let Some(limit) = refused.filter(|_| status.code() == Code::OutOfRange) else {
+            return Error::Refused(Box::new(status));
+        };
+        let own = self.settings.message_bytes;
+        if limit.ends_with(&format!(": {own} bytes")) {
             return self.nonsense(format!(
-                "it is longer than the limit of {} bytes (limits.message_bytes)",
-                self.settings.message_bytes
+                "it is longer than the limit of {own} bytes (limits.message_bytes)"
             ));
         }
-        Error::Refused(Box::new(status))
+        let (peer, address) = self.names();
+        Error::Overfull {
+            peer,
+            address,
+            limit: limit.trim_start_matches(": ").to_owned(),
+        }
     }
 
     fn unreachable(&self, attempts: u32, status: &Status) -> Error {
