@@ -5,7 +5,7 @@ use pb::read_all_response::Item;
 use serde_json::{Value, json};
 
 use super::{
-    Failure,
+    Exit, Failure,
     append::root,
     event::{Event, clock, fit, mark},
     target::{Target, branch_text, root_text},
@@ -78,9 +78,13 @@ impl Tail {
         }
         .map_err(fail)?;
         let mut left = self.count;
+        let mut last = after_position;
         while left != Some(0) {
-            let Some(response) = items.try_next().await.map_err(fail)? else {
-                break;
+            let response = match items.try_next().await {
+                Ok(Some(response)) => response,
+                Ok(None) if self.no_follow => break,
+                Ok(None) => return Err(ended("the server stopped", last)),
+                Err(error) => return Err(ended(&remote.failure(&error).to_string(), last)),
             };
             let Some(Item::Book(book)) = response.item else {
                 continue;
@@ -90,6 +94,7 @@ impl Tail {
                     break;
                 }
                 self.event(output, &book, &Event::decode(page)?, *position)?;
+                last = *position;
                 left = left.map(|left| left - 1);
             }
         }
@@ -165,6 +170,18 @@ impl Tail {
         );
         Ok(output.line(line.trim_end())?)
     }
+}
+
+/// The failure of a stream that ended by itself, and how to go on from there.
+fn ended(problem: &str, last: u64) -> Failure {
+    let problem = problem.lines().next().unwrap_or_default();
+    Failure::new(
+        Exit::Unreachable,
+        format!("{problem}; the last position seen was {last}"),
+    )
+    .next(format!(
+        "once a server runs again, --from {last} continues where this ended"
+    ))
 }
 
 fn from(text: &str) -> Result<Start, String> {

@@ -315,14 +315,11 @@ fn later_sources_win() {
     assert_eq!(path(&fixture), "variable");
     fixture = fixture.var("ANGZARR__STORAGE__PATH", "environment");
     assert_eq!(path(&fixture), "environment");
-    let flag = |value: &str| {
-        vec![(
-            "--data".to_owned(),
-            "storage.path".to_owned(),
-            value.to_owned(),
-        )]
-    };
-    fixture.sources.flags = flag("flag");
+    fixture.sources.flags = vec![(
+        "--data".to_owned(),
+        "storage.path".to_owned(),
+        "flag".to_owned(),
+    )];
     assert_eq!(path(&fixture), "flag");
     let Storage::Native(native) = fixture.load().unwrap().storage else {
         panic!("native")
@@ -447,7 +444,7 @@ fn put(tree: &mut Node, path: &[&str], text: &str) {
                 || matches!(&tree.value, Value::Map(entries) if entries.iter().all(|e| !matches!(e.node.value, Value::List(_))))
             {
                 let items = Node::new(Origin::Default, Value::List(vec![item]));
-                tree.set(&[list.clone()], items).unwrap();
+                tree.set(std::slice::from_ref(&list), items).unwrap();
             }
             full.extend([list, "0".to_owned()]);
         } else {

@@ -3,6 +3,7 @@ use std::{
     process::Stdio,
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::support::Server;
@@ -278,6 +279,31 @@ fn tail_shows_what_was_and_what_comes() {
     assert_eq!(event["position"], 3);
     assert_eq!(event["sequence"], 1);
     assert!(tail.wait().unwrap().success());
+}
+
+#[test]
+fn tail_says_where_to_go_on_when_the_server_stops() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let (_folder, server) = server();
+        server.run(&["append", "order", ROOT, "--data", "a"]).ok();
+        let mut tail = server
+            .command(&["tail", "--from", "start"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut reader = BufReader::new(tail.stdout.take().unwrap());
+        reader.read_line(&mut String::new()).unwrap();
+        server.signal(signal);
+        let ended = tail.wait_with_output().unwrap();
+        let problem = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{problem}");
+        assert!(
+            problem.contains("the last position seen was 1"),
+            "{problem}"
+        );
+        assert!(problem.contains("--from 1 continues"), "{problem}");
+    }
 }
 
 #[test]
