@@ -2,6 +2,8 @@
 
 /// Longest domain name, in bytes.
 pub const DOMAIN_MAX: usize = 64;
+/// The same for the server's own domains, which carry another domain's name behind a prefix.
+pub const INTERNAL_DOMAIN_MAX: usize = 96;
 /// Longest edition name, in bytes.
 pub const EDITION_MAX: usize = 64;
 /// Longest correlation id, in bytes.

@@ -21,10 +21,15 @@ impl Domain {
         let rest_ok = bytes.all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
         });
-        if !first_ok || !rest_ok || name.len() > limits::DOMAIN_MAX {
+        let internal = name.starts_with("angzarr.");
+        let longest = if internal {
+            limits::INTERNAL_DOMAIN_MAX
+        } else {
+            limits::DOMAIN_MAX
+        };
+        if !first_ok || !rest_ok || name.len() > longest {
             return Err(Error::invalid(format!(
-                "domain {name:?} must match [a-z_][a-z0-9._-]* and have at most {} characters",
-                limits::DOMAIN_MAX
+                "domain {name:?} must match [a-z_][a-z0-9._-]* and have at most {longest} characters"
             )));
         }
         Ok(Self(name.into()))

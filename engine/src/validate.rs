@@ -53,7 +53,7 @@ pub(crate) fn commit(commit: &Commit) -> Result<usize> {
 }
 
 fn write_bytes(write: &Write) -> Result<usize> {
-    let names = limits::DOMAIN_MAX + limits::EDITION_MAX + 16 + RECORD_COST;
+    let names = limits::INTERNAL_DOMAIN_MAX + limits::EDITION_MAX + 16 + RECORD_COST;
     let mut bytes = names + limits::CORRELATION_MAX + limits::CASCADE_MAX + write.ext.len();
     for page in &write.pages {
         let end = u64::from(page.type_name.start) + u64::from(page.type_name.len);

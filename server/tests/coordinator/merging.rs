@@ -175,6 +175,29 @@ async fn s2_manual_dead_letters_and_aborts() {
 }
 
 #[tokio::test]
+async fn s2_the_longest_command_of_the_longest_domain_is_dead_lettered_too() {
+    let counter = Counter::new();
+    let address = counter.serve(angzarr_proto::Dialect::V1).await;
+    let domain = "d".repeat(64);
+    let others = vec![handler(&domain, &address)];
+    let world = Setup {
+        others,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let longest = prost_types::Any {
+        value: vec![0; 256 * 1024],
+        ..add(1)
+    };
+    let mut request = merged(command(cover(1), longest, 3), MergeStrategy::MergeManual);
+    cover_mut(&mut request).domain = domain.clone();
+    let refused = world.send(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted, "{}", refused.message());
+    assert!(refused.message().contains(&format!("angzarr.dlq.{domain}")));
+}
+
+#[tokio::test]
 async fn s2_every_strategy_proceeds_on_the_expected_sequence() {
     let world = World::start().await;
     let strategies = [
