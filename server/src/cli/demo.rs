@@ -8,7 +8,7 @@ use crate::{
     telemetry,
 };
 
-/// Play a small story against a real server: orders, a refusal, a branch, a kill, a reopen.
+/// Play a small story against a real server.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Demo {
     /// Keep the scratch folder and say where it is.

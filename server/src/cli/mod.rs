@@ -34,7 +34,7 @@ const EXIT_CODES: &str = "Exit codes:
 /// A durable event database: streams of events that can be read, followed and branched.
 #[derive(Debug, Parser)]
 #[command(name = "angzarr", version, max_term_width = 100, after_help = EXIT_CODES)]
-#[command(propagate_version = true, arg_required_else_help = true)]
+#[command(arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -26,7 +26,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "LEVEL")]
     durability: Option<String>,
     /// Any other key, such as limits.pages_per_book=200; may be given more than once.
-    #[arg(long = "set", short, value_name = "KEY=VALUE", value_parser = assignment)]
+    #[arg(long = "set", short = 's', value_name = "KEY=VALUE", value_parser = assignment)]
     assignments: Vec<(String, String)>,
 }
 

@@ -12,6 +12,7 @@ pub(super) struct Target {
     #[arg(
         long,
         env = "ANGZARR_TARGET",
+        hide_env_values = true,
         value_name = "URL",
         default_value = "http://127.0.0.1:1310"
     )]

@@ -7,6 +7,7 @@
 )]
 
 mod demo;
+mod docs;
 mod serve;
 mod support;
 mod tools;

@@ -1,0 +1,83 @@
+//! The manual says what the binary does.
+
+use std::{fs, path::PathBuf};
+
+use angzarr_server::config::{Config, KEYS, Sources};
+
+use super::support::angzarr;
+
+fn manual(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name);
+    fs::read_to_string(&path).unwrap()
+}
+
+/// The text of the first fenced block that begins with this line.
+fn block<'a>(manual: &'a str, opening: &str) -> &'a str {
+    let (_, rest) = manual.split_once(opening).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+fn configuration_lists_every_key() {
+    let rows: Vec<String> = KEYS
+        .iter()
+        .map(|key| {
+            let default = match key.default {
+                "" => String::new(),
+                default => format!("`{default}`"),
+            };
+            format!("| `{}` | {default} | {} |", key.name, key.meaning)
+        })
+        .collect();
+    let manual = manual("configuration.md");
+    let written: Vec<&str> = manual
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    assert_eq!(written, rows, "the table should be:\n{}\n", rows.join("\n"));
+}
+
+#[test]
+fn the_example_of_the_configuration_is_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let manual = manual("configuration.md");
+    fs::write(
+        folder.path().join("angzarr.yaml"),
+        block(&manual, "```yaml\n"),
+    )
+    .unwrap();
+    let sources = Sources {
+        folder: folder.path().to_path_buf(),
+        ..Sources::default()
+    };
+    let config = Config::load(&sources).unwrap();
+    assert_eq!(config.aggregates.len(), 2);
+    assert_eq!(config.server.listen.len(), 2);
+}
+
+#[test]
+fn the_help_of_every_command_is_in_the_manual() {
+    let folder = tempfile::tempdir().unwrap();
+    let manual = manual("cli.md");
+    let general = angzarr(folder.path(), &["--help"]).ok();
+    assert!(
+        manual.contains(&general),
+        "`angzarr --help` says\n{general}"
+    );
+    let commands = general
+        .split_once("Commands:\n")
+        .unwrap()
+        .1
+        .split_once("\n\n")
+        .unwrap()
+        .0;
+    let names = commands
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    for name in names.filter(|name| *name != "help") {
+        let help = angzarr(folder.path(), &[name, "-h"]).ok();
+        assert!(manual.contains(&help), "`angzarr {name} -h` says\n{help}");
+    }
+}
