@@ -316,13 +316,16 @@ fn number(write: &Write, first: Sequence) -> Result<Outcome> {
             u32::MAX
         ))
     })?;
-    if let Some(snapshot) = &write.snapshot
-        && snapshot.sequence >= next
-    {
-        return Err(Error::invalid(format!(
-            "snapshot.sequence is {}, but the last event of {} is before {next}",
-            snapshot.sequence, write.key
-        )));
+    if let Some(snapshot) = &write.snapshot {
+        // A snapshot that comes with pages is of the state after them, or it would be another's.
+        let is_last = snapshot.sequence.plus(1) == Some(next);
+        if snapshot.sequence >= next || (count > 0 && !is_last) {
+            return Err(Error::invalid(format!(
+                "snapshot.sequence is {}, but the next sequence of {} after this is {next}: a \
+                 snapshot stored with pages is of the last of them",
+                snapshot.sequence, write.key
+            )));
+        }
     }
     Ok(Outcome {
         first,

@@ -76,13 +76,20 @@ pub async fn a_filtered_subscription_tells_its_progress(subject: Subject) {
         .subscribe(filtered(filter))
         .await
         .expect("subscribe");
-    subject.add(&cover("order", 1), &["x"; 100]).await;
+    for _ in 0..30 {
+        subject.add(&cover("order", 1), &["x"; 100]).await;
+    }
     let end = subject.position().await;
+    // Marks may be few, but a consumer that resumes from them repeats less than half of this.
     loop {
         let answer = stream.next().await.expect("no end").expect("no error");
         match answer.item.expect("an item") {
-            pb::read_all_response::Item::Progress(progress) if progress.position == end => break,
-            pb::read_all_response::Item::Progress(progress) => assert!(progress.position < end),
+            pb::read_all_response::Item::Progress(progress) => {
+                assert!(progress.position <= end, "{progress:?} is beyond {end}");
+                if progress.position > end / 2 {
+                    break;
+                }
+            }
             pb::read_all_response::Item::Book(book) => panic!("not asked for: {book:?}"),
         }
     }

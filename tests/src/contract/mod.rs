@@ -73,7 +73,7 @@ macro_rules! contract_suite {
                 claims_differ_by_timeline_kind_and_key
                 of_concurrent_duplicates_one_is_stored
                 a_refused_append_leaves_no_claim
-                a_duplicate_among_several_writes_stores_the_others
+                a_known_claim_stores_nothing_of_its_request
             });
             $crate::contract_suite!(@group $open, read {
                 an_unknown_aggregate_is_empty
