@@ -116,7 +116,7 @@ impl Base for Rocks {
         let mut write = WriteOptions::default();
         write.disable_wal(true);
         self.db
-            .write_opt(&batch, &write)
+            .write_opt(batch, &write)
             .map_err(failed("writing the index"))?;
         let handles = Family::ALL
             .into_iter()
