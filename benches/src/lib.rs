@@ -6,8 +6,10 @@
 //! the bare limit alone. README.md says how to run them and what they showed.
 
 pub mod child;
+pub mod engine;
 pub mod group_commit;
 pub mod limit;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod raw;
 pub mod zeroed;

@@ -9,7 +9,7 @@ use super::args::ReplayArgs;
 use super::load::{histogram, record};
 use super::report::{self, Latency};
 use super::target::Target;
-use super::workload::Workload;
+use super::workload::{Heads, Workload};
 use super::{Error, grpc, preload, verify};
 
 pub(crate) async fn run(args: ReplayArgs) -> Result<(), Error> {
@@ -144,8 +144,7 @@ fn existing(name: &str) -> Result<Cover, Error> {
 async fn written(channel: &Channel, args: &ReplayArgs) -> Result<Cover, Error> {
     let workload = Workload::fresh(1, args.common.payload);
     preload(channel, &workload, args.events).await?;
-    let heads = super::workload::Heads::new(1);
-    heads.acknowledge(0, args.events);
+    let heads = Heads::full(1, args.events);
     verify::read_back(channel, &workload, &heads, 1).await?;
     Ok(grpc::cover(&workload, 0))
 }

@@ -68,6 +68,12 @@ impl Heads {
         Self((0..aggregates).map(|_| AtomicU32::new(0)).collect())
     }
 
+    /// Every aggregate with `events` events.
+    #[must_use]
+    pub fn full(aggregates: u32, events: u32) -> Self {
+        Self((0..aggregates).map(|_| AtomicU32::new(events)).collect())
+    }
+
     /// The sequence to expect; none once the aggregate is retired.
     #[must_use]
     pub fn next(&self, aggregate: u32) -> Option<u32> {
