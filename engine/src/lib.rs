@@ -11,6 +11,8 @@ mod engine;
 mod error;
 mod event;
 mod index;
+#[doc(hidden)]
+pub mod internals;
 pub mod limits;
 mod log;
 mod options;

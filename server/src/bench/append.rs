@@ -23,7 +23,7 @@ pub(crate) async fn run(args: AppendArgs) -> Result<(), Error> {
     }
     let target = Target::open(&args.common).await?;
     let report = measure(&args, &target).await?;
-    target.close().await;
+    target.close().await?;
     report::print(&report, args.common.json, report::Append::lines)?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::{Error, grpc, preload, verify};
 pub(crate) async fn run(args: ReplayArgs) -> Result<(), Error> {
     let target = Target::open(&args.common).await?;
     let report = measure(&args, &target).await?;
-    target.close().await;
+    target.close().await?;
     report::print(&report, args.common.json, report::Replay::lines)?;
     Ok(())
 }
