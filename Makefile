@@ -30,8 +30,8 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
 	  while IFS=$$'\t' read -r name text; do printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-run: tools-run ## Build without RocksDB and play the demo (first time: about 4 minutes on 2 cores)
-	$(call say,Building angzarr without RocksDB. First time: about 4 minutes on 2 cores; later: seconds.)
+run: tools-run ## Build without RocksDB and play the demo (first time: about 3 minutes on 2 cores)
+	$(call say,Building angzarr without RocksDB. First time: about 3 minutes on 2 cores; later: seconds.)
 	@scripts/timed 'built in' $(CARGO) build --locked -p angzarr-server --bin angzarr --no-default-features
 	$(call say,Playing the demo on a scratch folder; nothing of it stays on your disk.)
 	@$(CARGO_TARGET_DIR)/debug/angzarr demo
