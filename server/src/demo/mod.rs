@@ -12,6 +12,9 @@ mod shop;
 mod story;
 mod timeline;
 
+#[cfg(test)]
+mod tests;
+
 use std::{io, path::PathBuf};
 
 use thiserror::Error;

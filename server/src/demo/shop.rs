@@ -57,7 +57,7 @@ impl Place {
 }
 
 /// A connection to the server, and every event it ever acknowledged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Shop {
     commands: CommandHandlerCoordinatorServiceClient<Channel>,
     queries: EventQueryServiceClient<Channel>,
@@ -119,11 +119,21 @@ impl Shop {
                 pages.len()
             ))
         })?;
+        self.remember(place, page.clone());
+        Ok(page)
+    }
+
+    /// Counts an event as acknowledged.
+    pub(super) fn remember(&mut self, place: &Place, page: EventPage) {
         self.acknowledged
             .entry(place.clone())
             .or_default()
-            .push(page.clone());
-        Ok(page)
+            .push(page);
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget_last(&mut self, place: &Place) {
+        self.acknowledged.entry(place.clone()).or_default().pop();
     }
 
     /// The book of an aggregate, as the query service gives it.

@@ -166,5 +166,76 @@ fn the_greeting_names_folder_durability_and_domains() {
     child.kill().unwrap();
     let ended = child.wait_with_output().unwrap();
     let log = String::from_utf8(ended.stderr).unwrap();
-    assert!(log.contains("serving"), "{log}");
+    assert!(log.contains("opened the data folder"), "{log}");
+}
+
+/// The only segment of a small store.
+fn segment(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut files: Vec<_> = fs::read_dir(folder.join("data/log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    assert!(!files.is_empty());
+    files.sort();
+    files.swap_remove(0)
+}
+
+fn one_event(folder: &std::path::Path) {
+    let server = Server::start(folder);
+    server
+        .run(&["append", "order", ROOT, "--data", "precious"])
+        .ok();
+    server
+        .run(&["append", "order", ROOT, "--data", "as well"])
+        .ok();
+    assert_eq!(server.signal(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_newer_format_is_refused_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    one_event(folder.path());
+    let path = segment(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    // Behind the magic: version of the file, oldest version that can read it.
+    bytes[16..20].copy_from_slice(&9_u32.to_le_bytes());
+    bytes[20..24].copy_from_slice(&8_u32.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let problem = angzarr(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).fails(2);
+    assert!(problem.contains("has format version 9"), "{problem}");
+    assert!(problem.contains("reads up to version 1"), "{problem}");
+    assert!(
+        problem.contains("\n  next: use a newer angzarr"),
+        "{problem}"
+    );
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        bytes,
+        "what cannot be read is not touched"
+    );
+}
+
+#[test]
+fn a_flipped_bit_in_an_acknowledged_event_is_reported_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    one_event(folder.path());
+    let path = segment(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes
+        .windows(8)
+        .position(|window| window == b"precious")
+        .unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let problem = angzarr(folder.path(), &["serve", "--listen", "127.0.0.1:0"]).fails(1);
+    assert!(problem.contains("damaged data in"), "{problem}");
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(problem.contains(name), "{problem}");
+    assert!(problem.contains("angzarr verify"), "{problem}");
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        bytes,
+        "what is damaged is not touched"
+    );
 }
