@@ -431,3 +431,6 @@ fn run_writer(mut core: Core, queue: &Queue, after_group: impl Fn()) -> Result<(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

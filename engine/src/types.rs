@@ -222,7 +222,7 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The time of this many nanoseconds.
     #[must_use]
-    pub fn from_nanos(nanos: i64) -> Self {
+    pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
 

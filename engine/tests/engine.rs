@@ -1,11 +1,19 @@
 //! The engine through its public interface.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
 
 use angzarr_engine::*;
 use futures::executor::block_on;
 
 fn options() -> Options {
-    Options { segment_bytes: 64 * 1024, ..Options::default() }
+    Options {
+        segment_bytes: 64 * 1024,
+        ..Options::default()
+    }
 }
 
 fn key(n: u8) -> AggregateKey {
@@ -17,13 +25,29 @@ fn key(n: u8) -> AggregateKey {
 }
 
 fn page(text: &str) -> Page {
-    Page { created_at: None, type_name: Span::default(), body: text.to_owned().into() }
+    Page {
+        created_at: None,
+        type_name: Span::default(),
+        body: text.to_owned().into(),
+    }
 }
 
-fn append(engine: &Engine, key: &AggregateKey, expected: Expected, texts: &[&str]) -> Result<Committed> {
+fn append(
+    engine: &Engine,
+    key: &AggregateKey,
+    expected: Expected,
+    texts: &[&str],
+) -> Result<Committed> {
     let pages = texts.iter().map(|text| page(text)).collect();
-    let write = Write { expected, pages, ..Write::to(key.clone()) };
-    block_on(engine.commit(Commit { writes: vec![write], ..Commit::default() }))
+    let write = Write {
+        expected,
+        pages,
+        ..Write::to(key.clone())
+    };
+    block_on(engine.commit(Commit {
+        writes: vec![write],
+        ..Commit::default()
+    }))
 }
 
 fn read(engine: &Engine, key: &AggregateKey) -> Vec<String> {
@@ -63,7 +87,12 @@ fn what_was_appended_is_there_after_reopening() {
     let mut all = Vec::new();
     while cursor.position() < engine.position() {
         for recorded in cursor.next_chunk(10_000, engine.position()).unwrap() {
-            all.extend(recorded.pages.into_iter().map(|p| String::from_utf8(p.body.to_vec()).unwrap()));
+            all.extend(
+                recorded
+                    .pages
+                    .into_iter()
+                    .map(|p| String::from_utf8(p.body.to_vec()).unwrap()),
+            );
         }
     }
     assert_eq!(all, expected);
@@ -86,7 +115,10 @@ fn a_stale_expectation_is_refused_and_stores_nothing() {
 fn a_second_process_is_kept_out() {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::open(folder.path(), options()).unwrap();
-    assert!(matches!(Engine::open(folder.path(), options()), Err(Error::Locked(_))));
+    assert!(matches!(
+        Engine::open(folder.path(), options()),
+        Err(Error::Locked(_))
+    ));
     drop(engine);
     Engine::open(folder.path(), options()).unwrap();
 }

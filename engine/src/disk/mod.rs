@@ -1,6 +1,8 @@
 //! The whole contact of the log with the file system.
 
 mod os;
+#[cfg(test)]
+pub(crate) mod sim;
 
 use std::io;
 use std::sync::Arc;

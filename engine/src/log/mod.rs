@@ -12,8 +12,6 @@ mod writer;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) use reader::{Frame, FrameReader};
-#[cfg(test)]
-pub(crate) use recovery::{Action, Evidence, decide};
 pub(crate) use recovery::{Opened, Resume, open};
 pub(crate) use segment::{FORMAT_VERSION, Segment, SegmentHeader};
 pub(crate) use spare::Spare;

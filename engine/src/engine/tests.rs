@@ -1,0 +1,123 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::disk::sim::{Fail, SimDisk};
+use crate::{
+    AggregateKey, Domain, Edition, Expected, Page, Root, Sequence, Span, Timestamp, Write,
+};
+use futures::executor::block_on;
+use rand::rngs::StdRng;
+
+fn open(disk: &SimDisk) -> Result<Engine> {
+    let options = Options {
+        segment_bytes: 64 * 1024,
+        index: IndexKind::Memory,
+        ..Options::default()
+    };
+    let clock = ManualClock::at(Timestamp::from_nanos(1));
+    Engine::open_on(Arc::new(disk.clone()), None, Arc::new(clock), options)
+}
+
+fn key() -> AggregateKey {
+    AggregateKey {
+        domain: Domain::new("order").unwrap(),
+        edition: Edition::MAIN,
+        root: Root::new([1; 16]),
+    }
+}
+
+fn append(engine: &Engine, expected: Expected, text: &str) -> Result<Committed> {
+    let body = text.to_owned().into();
+    let page = Page {
+        created_at: None,
+        type_name: Span::default(),
+        body,
+    };
+    let write = Write {
+        expected,
+        pages: vec![page],
+        ..Write::to(key())
+    };
+    block_on(engine.commit(Commit {
+        writes: vec![write],
+        ..Commit::default()
+    }))
+}
+
+fn read(engine: &Engine) -> Vec<String> {
+    let view = engine.aggregate(&key(), None).unwrap();
+    let mut cursor = engine.pages(&view, Sequence::ZERO, view.next(), false);
+    let pages = cursor.next_chunk(usize::MAX).unwrap();
+    pages
+        .iter()
+        .map(|page| String::from_utf8(page.body.to_vec()).unwrap())
+        .collect()
+}
+
+/// After a failed write or sync nothing is acknowledged any more, reads go on, and reopening
+/// shows everything that was.
+fn poisoned_by(fail: Fail) {
+    let disk = SimDisk::default();
+    let engine = open(&disk).unwrap();
+    append(&engine, Expected::NoEvents, "acknowledged").unwrap();
+    disk.fail(fail);
+    let failed = append(&engine, Expected::Any, "lost").unwrap_err();
+    assert!(matches!(failed, Error::Poisoned { .. }), "{failed}");
+    assert!(failed.to_string().contains("restart"), "{failed}");
+    // Not even a refusal is told: it could rest on what was not saved.
+    let later = append(&engine, Expected::NoEvents, "x").unwrap_err();
+    assert!(matches!(later, Error::Poisoned { .. }), "{later}");
+    assert_eq!(read(&engine), ["acknowledged"]);
+    assert!(engine.poisoned().unwrap().contains("log"));
+    let _ = engine.close();
+    for seed in 0..20 {
+        let after = disk.crash(&mut StdRng::seed_from_u64(seed));
+        let reopened = open(&after).unwrap();
+        assert_eq!(read(&reopened)[0], "acknowledged");
+        append(&reopened, Expected::Any, "goes on").unwrap();
+    }
+}
+
+#[test]
+fn a_failed_sync_is_final() {
+    poisoned_by(Fail::Sync);
+}
+
+#[test]
+fn a_full_disk_is_final_until_reopened() {
+    poisoned_by(Fail::Write);
+}
+
+#[test]
+fn closing_answers_what_is_queued_and_refuses_what_comes_later() {
+    let disk = SimDisk::default();
+    let engine = open(&disk).unwrap();
+    append(&engine, Expected::Any, "a").unwrap();
+    engine.close().unwrap();
+    assert!(matches!(
+        append(&engine, Expected::Any, "b"),
+        Err(Error::Refused(_))
+    ));
+    assert_eq!(read(&engine), ["a"]);
+    drop(engine);
+    assert_eq!(read(&open(&disk).unwrap()), ["a"]);
+}
+
+#[test]
+fn time_in_the_log_never_goes_back() {
+    let disk = SimDisk::default();
+    let first = append(&open(&disk).unwrap(), Expected::Any, "a").unwrap();
+    let clock = ManualClock::at(Timestamp::from_nanos(-5));
+    let options = Options {
+        segment_bytes: 64 * 1024,
+        ..Options::default()
+    };
+    let options = Options {
+        index: IndexKind::Memory,
+        ..options
+    };
+    let engine = Engine::open_on(Arc::new(disk.clone()), None, Arc::new(clock), options).unwrap();
+    let second = append(&engine, Expected::Any, "b").unwrap();
+    assert!(second.recorded_at >= first.recorded_at);
+}
