@@ -23,6 +23,7 @@ mod shared;
 mod subscribe;
 mod types;
 mod validate;
+mod verify;
 mod worker;
 
 pub use disk::{Disk, DiskFile, OsDisk};
@@ -39,3 +40,4 @@ pub use types::{
     Address, AggregateKey, CascadeId, Consumer, CorrelationId, Domain, Edition, Position, Root,
     Sequence, Timestamp,
 };
+pub use verify::{Progress, Soundness, Verified, verify};

@@ -4,7 +4,7 @@ pub(crate) mod codec;
 pub(crate) mod frame;
 mod reader;
 pub(crate) mod record;
-mod recovery;
+pub(crate) mod recovery;
 mod segment;
 mod spare;
 mod writer;
@@ -26,7 +26,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    fn new(segments: Vec<Arc<Segment>>) -> Self {
+    pub(crate) fn new(segments: Vec<Arc<Segment>>) -> Self {
         assert!(
             !segments.is_empty(),
             "a log has at least the segment being written"

@@ -95,6 +95,7 @@ pub(crate) fn open(
     apply: &mut dyn FnMut(&Frame) -> Result<()>,
 ) -> Result<Opened> {
     let spare = Arc::new(Spare::new(disk.clone(), segment_bytes));
+    remove_unfinished(&*disk)?;
     let mut segments = open_segments(&*disk)?;
     if segments.is_empty() {
         if resume.is_some_and(|resume| resume.end.address > Address::default()) {
@@ -106,15 +107,7 @@ pub(crate) fn open(
         return Err(no_segments());
     };
     let log = Arc::new(Log::new(segments));
-    let start = resume.map_or_else(
-        || LogEnd {
-            address: first.header.base,
-            position: first.header.position,
-            recorded_at: first.header.created_at,
-            previous: first.header.previous,
-        },
-        |resume| resume.end,
-    );
+    let start = resume.map_or_else(|| start_of(&first), |resume| resume.end);
     if let Some(resume) = resume {
         check_applied(&log, resume)?;
     }
@@ -145,6 +138,16 @@ pub(crate) fn open(
     })
 }
 
+/// Where the frames of the first segment begin.
+pub(crate) fn start_of(first: &Segment) -> LogEnd {
+    LogEnd {
+        address: first.header.base,
+        position: first.header.position,
+        recorded_at: first.header.created_at,
+        previous: first.header.previous,
+    }
+}
+
 fn no_segments() -> Error {
     Error::Corrupt {
         file: "log".to_owned(),
@@ -156,17 +159,21 @@ fn no_segments() -> Error {
     }
 }
 
-/// Opens every segment in address order and removes files that never became one.
-fn open_segments(disk: &dyn Disk) -> Result<Vec<Arc<Segment>>> {
-    let mut names = Vec::new();
+/// Removes files that never became a segment.
+fn remove_unfinished(disk: &dyn Disk) -> Result<()> {
     for name in disk.list().map_err(Error::io("listing the log's folder"))? {
-        if parse_segment_name(&name).is_some() {
-            names.push(name);
-        } else if name.ends_with(".tmp") {
+        if name.ends_with(".tmp") {
             disk.remove(&name)
                 .map_err(Error::io(format!("removing log/{name}")))?;
         }
     }
+    Ok(())
+}
+
+/// Opens every segment, in address order.
+pub(crate) fn open_segments(disk: &dyn Disk) -> Result<Vec<Arc<Segment>>> {
+    let mut names = disk.list().map_err(Error::io("listing the log's folder"))?;
+    names.retain(|name| parse_segment_name(name).is_some());
     names.sort();
     let segments = names
         .iter()
@@ -233,7 +240,7 @@ fn acknowledged(problem: Malformed) -> String {
 }
 
 /// Verifies frames from `start` on and returns where the first one is missing, and why.
-fn scan(
+pub(crate) fn scan(
     log: &Arc<Log>,
     start: LogEnd,
     apply: &mut dyn FnMut(&Frame) -> Result<()>,
@@ -291,10 +298,25 @@ fn check_seam(log: &Log, end: LogEnd) -> Result<()> {
 /// Decides about the place where the frames end, and removes an unfinished write.
 /// Returns how many bytes that were.
 fn settle_end(log: &Log, active: &Segment, end: LogEnd, problem: Malformed) -> Result<u64> {
-    let holder = log
+    let (action, last_byte) = judge(log, active, end)?;
+    match action {
+        Action::Open => Ok(0),
+        Action::Cut => cut(active, end.address, last_byte),
+        Action::Refuse => {
+            let segment = log.segment_at(end.address).map(|(segment, _)| segment);
+            Err(segment
+                .as_deref()
+                .unwrap_or(active)
+                .corrupt(end.address, acknowledged(problem)))
+        }
+    }
+}
+
+/// What to do about the place where the frames end, and the last byte there that is not zero.
+pub(crate) fn judge(log: &Log, active: &Segment, end: LogEnd) -> Result<(Action, Option<Address>)> {
+    let later_segment = log
         .segment_at(end.address)
-        .map(|(segment, next)| (segment.header.base, next));
-    let later_segment = holder.is_some_and(|(_, next)| next.is_some());
+        .is_some_and(|(_, next)| next.is_some());
     let file_end = file_end(active)?;
     // The scan began at or before the place, so the index is ahead of it only if it claims an
     // address that the log does not reach.
@@ -313,17 +335,7 @@ fn settle_end(log: &Log, active: &Segment, end: LogEnd, problem: Malformed) -> R
         durable_beyond: tail.durable > end.address,
         empty: tail.last_byte.is_none(),
     };
-    match decide(evidence) {
-        Action::Open => Ok(0),
-        Action::Cut => cut(active, end.address, tail.last_byte),
-        Action::Refuse => {
-            let segment = log.segment_at(end.address).map(|(segment, _)| segment);
-            Err(segment
-                .as_deref()
-                .unwrap_or(active)
-                .corrupt(end.address, acknowledged(problem)))
-        }
-    }
+    Ok((decide(evidence), tail.last_byte))
 }
 
 fn file_end(segment: &Segment) -> Result<Address> {
