@@ -86,11 +86,11 @@ rocksdb: tools-test
 
 test-rust: rocksdb
 	$(call say,Rust tests)
-	@$(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build --locked --workspace --all-targets
+	@$(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build --locked --workspace --features angzarr-tests/rocksdb --all-targets
 	@if command -v cargo-nextest >/dev/null; then \
-	  $(WITH_ROCKSDB) $(CARGO) nextest run --locked --workspace; \
+	  $(WITH_ROCKSDB) $(CARGO) nextest run --locked --workspace --features angzarr-tests/rocksdb; \
 	else \
-	  $(WITH_ROCKSDB) $(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast; \
+	  $(WITH_ROCKSDB) $(CARGO) test --locked --workspace --features angzarr-tests/rocksdb --lib --bins --tests --no-fail-fast; \
 	fi
 
 test-doc: rocksdb
@@ -108,7 +108,7 @@ lint-fmt:
 
 lint-clippy: rocksdb
 	$(call say,Clippy, with RocksDB and without)
-	@$(WITH_ROCKSDB) $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(WITH_ROCKSDB) $(CARGO) clippy --locked --workspace --features angzarr-tests/rocksdb --all-targets -- -D warnings
 	@$(CARGO) clippy --locked -p angzarr-server --no-default-features -- -D warnings
 
 lint-docs: rocksdb

@@ -74,3 +74,6 @@ async fn store_trouble(store: &dyn EventStore) -> Option<String> {
         Err(error) => Some(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

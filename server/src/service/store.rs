@@ -12,6 +12,7 @@ use pb::editions_server::{Editions, EditionsServer};
 use pb::event_store_server::{EventStore as EventStoreRpc, EventStoreServer};
 use pb::positions_server::{Positions, PositionsServer};
 use pb::snapshots_server::{Snapshots, SnapshotsServer};
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -92,7 +93,9 @@ service!(EventStoreRpc {
         let store = Arc::clone(&self.store);
         let answers = requests
             .into_inner()
-            .map(move |request| append_one(Arc::clone(&store), request))
+            // Requests reach the store in the order in which they are first polled. The runtime's
+            // budget would turn some away at that moment and wake them in another order.
+            .map(move |request| unconstrained(append_one(Arc::clone(&store), request)))
             .buffered(APPENDS_IN_FLIGHT);
         Ok(Response::new(answers.boxed()))
     }
@@ -182,3 +185,6 @@ async fn append_one(
         outcome: Some(outcome),
     })
 }
+
+#[cfg(test)]
+mod tests;
