@@ -16,6 +16,9 @@ use crate::registry::Domain;
 /// Why a page is hidden from a reader while its cascade is open.
 const UNCOMMITTED: &str = "uncommitted";
 
+/// Why a page is hidden that decides about others.
+const FRAMEWORK_EVENT: &str = "framework_event";
+
 impl Coordinator {
     /// Refuses new events that change a state field which pending events of another cascade
     /// change too, or whose component cannot tell.
@@ -99,10 +102,27 @@ fn pending_cascades(pages: &[Bytes]) -> Result<BTreeSet<String>, Error> {
     Ok(cascades)
 }
 
+/// Whether any page is a decision about earlier ones, such as a revocation.
+pub(super) fn holds_decision(pages: &[Bytes]) -> Result<bool, Error> {
+    for page in pages {
+        let outline = PageOutline::of(page).map_err(Error::damaged)?;
+        if placeholder(&outline)?.is_some_and(|placeholder| placeholder.reason == FRAMEWORK_EVENT) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn uncommitted(outline: &PageOutline<'_>) -> Result<Option<String>, Error> {
+    let hidden = placeholder(outline)?.filter(|placeholder| placeholder.reason == UNCOMMITTED);
+    Ok(hidden.map(|placeholder| placeholder.cascade_id))
+}
+
+fn placeholder(outline: &PageOutline<'_>) -> Result<Option<NoOp>, Error> {
     if framework::name(outline.type_url) != Some("NoOp") {
         return Ok(None);
     }
-    let placeholder = NoOp::decode(outline.event).map_err(Error::damaged)?;
-    Ok((placeholder.reason == UNCOMMITTED).then_some(placeholder.cascade_id))
+    NoOp::decode(outline.event)
+        .map(Some)
+        .map_err(Error::damaged)
 }

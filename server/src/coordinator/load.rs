@@ -1,10 +1,10 @@
 use angzarr_adapters::EventStore;
 use angzarr_proto::store::v1::{PendingView, ReadRequest, read_request};
-use angzarr_proto::v1::Cover;
+use angzarr_proto::v1::{Cover, SequenceRange};
 use futures::StreamExt;
 
 use super::validate::Command;
-use super::{Coordinator, Error};
+use super::{Coordinator, Error, cascade};
 use crate::handler::RawBook;
 use crate::registry::{Domain, Snapshots};
 
@@ -24,6 +24,7 @@ impl Coordinator {
         cascade_id: Option<String>,
         selection: Option<read_request::Selection>,
     ) -> Result<RawBook, Error> {
+        let at_head = selection.is_none();
         let request = ReadRequest {
             cover: Some(key_of(cover)),
             selection,
@@ -32,9 +33,39 @@ impl Coordinator {
             cascade_id,
             ..ReadRequest::default()
         };
-        let mut book = read_book(self.store.as_ref(), request).await?;
+        let mut book = read_book(self.store.as_ref(), request.clone()).await?;
+        if self.is_outdated(&book, at_head).await? {
+            let whole = ReadRequest {
+                with_snapshot: false,
+                ..request
+            };
+            book = read_book(self.store.as_ref(), whole).await?;
+        }
         book.cover = Some(cover.clone());
         Ok(book)
+    }
+
+    /// Whether events under the snapshot may have been confirmed or revoked after it was taken:
+    /// then its state is no longer that of a full replay. The next snapshot serves again.
+    async fn is_outdated(&self, book: &RawBook, at_head: bool) -> Result<bool, Error> {
+        let Some(snapshot) = &book.snapshot else {
+            return Ok(false);
+        };
+        if at_head {
+            return cascade::holds_decision(&book.pages);
+        }
+        // What is decided behind the point of the reading counts too.
+        let lower = snapshot.sequence.saturating_add(1);
+        let request = ReadRequest {
+            cover: book.cover.as_ref().map(key_of),
+            selection: Some(read_request::Selection::Range(SequenceRange {
+                lower,
+                upper: None,
+            })),
+            pending: PendingView::Resolved.into(),
+            ..ReadRequest::default()
+        };
+        cascade::holds_decision(&read_book(self.store.as_ref(), request).await?.pages)
     }
 
     /// Brings stored events to their newest form, where the domain has a component for it.

@@ -1,9 +1,11 @@
 //! Section 10: snapshots and temporal reads.
 
-use angzarr_proto::store::v1::GetSnapshotRequest;
+use angzarr_proto::store::v1::{AggregateAppend, AppendRequest, GetSnapshotRequest};
 use angzarr_proto::v1::{
-    Snapshot, SnapshotRetention, SpeculateCommandHandlerRequest, TemporalQuery, temporal_query,
+    EventPage, Revocation, Snapshot, SnapshotRetention, SpeculateCommandHandlerRequest,
+    TemporalQuery, event_page, temporal_query,
 };
+use angzarr_server::framework;
 use angzarr_server::registry::Snapshots;
 use tonic::Code;
 
@@ -82,6 +84,60 @@ async fn s10_no_snapshot_holds_events_that_may_still_come_or_go() {
     let world = World::start().await;
     world.sent(in_cascade(with_snapshot(1), "c1")).await;
     assert_eq!(newest(&world, 1).await, None);
+}
+
+#[tokio::test]
+async fn s9_s10_a_snapshot_does_not_bring_back_what_was_revoked_after_it() {
+    let world = World::start().await;
+    world.add(1, 1).await;
+    world.sent(with_snapshot(1)).await;
+    let revocation = Revocation {
+        target: Some(cover(1)),
+        sequences: vec![0],
+        reason: "test".into(),
+        ..Revocation::default()
+    };
+    let event = framework::pack("Revocation", &revocation);
+    let page = EventPage {
+        payload: Some(event_page::Payload::Event(event)),
+        ..EventPage::default()
+    };
+    let write = AggregateAppend {
+        cover: Some(cover(1)),
+        pages: vec![page],
+        ..AggregateAppend::default()
+    };
+    let request = AppendRequest {
+        writes: vec![write],
+        ..AppendRequest::default()
+    };
+    world.store.append(request).await.unwrap();
+    assert_eq!(world.state(1).await.value, 10, "a full replay");
+
+    let seen = |world: &World| {
+        let seen = world.counter.calls().pop().unwrap().request.events.unwrap();
+        fold(seen.snapshot.as_ref(), &seen.pages).value
+    };
+    world.add(1, 5).await;
+    assert_eq!(seen(&world), 10);
+    let request = SpeculateCommandHandlerRequest {
+        command: command(cover(1), add(8), 0).command,
+        point_in_time: Some(TemporalQuery {
+            point_in_time: Some(temporal_query::PointInTime::AsOfSequence(1)),
+        }),
+    };
+    world
+        .commands()
+        .handle_sync_speculative(request)
+        .await
+        .unwrap();
+    assert_eq!(seen(&world), 10);
+
+    // The next one is taken from what is left, and serves.
+    world.sent(with_snapshot(1)).await;
+    world.add(1, 1).await;
+    assert_eq!(seen(&world), 25);
+    assert_eq!(newest(&world, 1).await.unwrap().sequence, 4);
 }
 
 #[tokio::test]
