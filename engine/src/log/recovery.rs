@@ -216,8 +216,7 @@ fn create(
         random,
     );
     spare.prepare()?;
-    let (waiting, file) = spare.take()?;
-    publish_segment(disk, header, waiting, file)
+    publish_segment(disk, header, spare.take()?)
 }
 
 /// The last frame that the index has applied must still be there: an older copy of the log would

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::RngCore;
 
 use super::frame::{self, Kind, Place};
+use super::spare::Waiting;
 use super::{Log, Segment, SegmentHeader, Spare};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
@@ -193,8 +194,7 @@ impl LogWriter {
             self.previous,
             &mut self.random,
         );
-        let (waiting, file) = self.spare.take()?;
-        self.active = publish_segment(&*self.disk, header, waiting, file)?;
+        self.active = publish_segment(&*self.disk, header, self.spare.take()?)?;
         self.log.push(self.active.clone());
         Ok(())
     }
@@ -204,15 +204,15 @@ impl LogWriter {
 pub(super) fn publish_segment(
     disk: &dyn Disk,
     header: SegmentHeader,
-    waiting: &str,
-    file: Arc<dyn DiskFile>,
+    waiting: Waiting,
 ) -> Result<Arc<Segment>> {
+    let file = waiting.file;
     let name = super::segment::segment_name(header.base);
     file.write_at(&header.encode(), 0)
         .map_err(Error::io(format!("writing log/{name}")))?;
     file.sync()
         .map_err(Error::io(format!("syncing log/{name}")))?;
-    disk.rename(waiting, &name)
+    disk.rename(&waiting.name, &name)
         .map_err(Error::io(format!("naming log/{name}")))?;
     disk.sync_folder()
         .map_err(Error::io("syncing the log's folder"))?;
