@@ -12,6 +12,7 @@ mod serve;
 mod stats;
 mod tail;
 mod target;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -29,7 +30,7 @@ const EXIT_CODES: &str = "Exit codes:
   1  failed or refused
   2  the command line or the configuration is wrong
   3  the server cannot be reached
-  verify: 0 sound, 1 torn tail, 2 corrupt, 3 unsupported format";
+verify: 0 sound, 1 torn tail, 2 corrupt, 3 unsupported format, 4 not checked";
 
 /// A durable event database: streams of events that can be read, followed and branched.
 #[derive(Debug, Parser)]
@@ -50,6 +51,7 @@ enum Command {
     Aggregates(aggregates::Aggregates),
     Fork(fork::Fork),
     Stats(stats::Stats),
+    Verify(verify::Verify),
     Bench(bench::Args),
     /// Print the completions of a shell.
     Completions {
@@ -103,6 +105,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Aggregates(aggregates) => aggregates.run(&mut output).await,
         Command::Fork(fork) => fork.run(&mut output).await,
         Command::Stats(stats) => stats.run(&mut output).await,
+        Command::Verify(verify) => verify.run(&mut output).await,
         Command::Bench(args) => bench::run(args)
             .await
             .map_err(|error| bench_failure(&error)),

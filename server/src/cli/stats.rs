@@ -1,13 +1,17 @@
+use std::path::PathBuf;
+
 use angzarr_proto::store::v1 as pb;
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, target::Target};
+use super::{Failure, target::Target, verify};
 use crate::output::{Ink, Output};
 
 /// Show size, position and health of a store.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Stats {
+    /// A data folder that no server has open, to be counted instead of asking a server.
+    folder: Option<PathBuf>,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -17,6 +21,13 @@ pub(super) struct Stats {
 
 impl Stats {
     pub(super) async fn run(self, output: &mut Output) -> Result<(), Failure> {
+        if let Some(folder) = &self.folder {
+            let found = verify::check(folder).await?;
+            if self.json {
+                return Ok(output.json(&verify::to_json(&found))?);
+            }
+            return verify::tell(output, &found);
+        }
         let remote = self.target.connect()?;
         let stats = remote
             .store()

@@ -239,3 +239,65 @@ fn a_flipped_bit_in_an_acknowledged_event_is_reported_not_served() {
         "what is damaged is not touched"
     );
 }
+
+#[test]
+fn verify_tells_sound_torn_corrupt_and_unsupported_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let verify = || angzarr(folder.path(), &["verify", "--json"]);
+    let verdict = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let problem = angzarr(folder.path(), &["verify"]).fails(4);
+    assert!(problem.contains("./data holds no store"), "{problem}");
+
+    let server = Server::start(folder.path());
+    server
+        .run(&["append", "order", ROOT, "--data", "precious"])
+        .ok();
+    let problem = verify().fails(4);
+    assert!(problem.contains("stop the server first"), "{problem}");
+    server
+        .run(&["append", "order", ROOT, "--data", "as well"])
+        .ok();
+    assert_eq!(server.signal(Signal::TERM), Some(0));
+
+    let sound = verdict(&verify().ok());
+    assert_eq!(
+        (&sound["verdict"], &sound["events"]),
+        (&"sound".into(), &2.into())
+    );
+    assert_eq!(sound["aggregates"], 1);
+    let told = angzarr(folder.path(), &["verify", "data"]).ok();
+    assert!(told.starts_with("data is sound\n"), "{told}");
+    let counted = angzarr(folder.path(), &["stats", "data", "--json"]).ok();
+    assert_eq!(verdict(&counted), sound);
+
+    let path = segment(folder.path());
+    let bytes = fs::read(&path).unwrap();
+    let mut torn = bytes.clone();
+    let end = torn.iter().rposition(|&byte| byte != 0).unwrap() / 8 * 8 + 8;
+    torn[end..end + 40].fill(0xee);
+    fs::write(&path, &torn).unwrap();
+    let ended = verify();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(verdict(&ended.stdout)["verdict"], "torn tail");
+    assert!(
+        ended.stderr.contains("never acknowledged"),
+        "{}",
+        ended.stderr
+    );
+
+    let mut corrupt = bytes.clone();
+    let at = bytes
+        .windows(8)
+        .position(|window| window == b"precious")
+        .unwrap();
+    corrupt[at] ^= 1;
+    fs::write(&path, &corrupt).unwrap();
+    let problem = verify().fails(2);
+    assert!(problem.contains("damaged data in"), "{problem}");
+
+    let mut newer = bytes.clone();
+    newer[20..24].copy_from_slice(&8_u32.to_le_bytes());
+    fs::write(&path, &newer).unwrap();
+    let problem = verify().fails(3);
+    assert!(problem.contains("needs a reader of version 8"), "{problem}");
+}
