@@ -1,5 +1,7 @@
 //! An open event store.
 
+mod start;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,15 +14,14 @@ use crate::core::Core;
 use crate::disk::{Disk, LockFile, OsDisk};
 use crate::error::{Error, Result};
 use crate::event::{Commit, Committed};
-use crate::index::apply::Changes;
-use crate::index::{Base, Index};
-use crate::limits;
-use crate::log::{self, Opened};
+use crate::index::Base;
+use crate::log;
 use crate::options::{Durability, IndexKind, Options};
-use crate::queue::{Queue, Request, Work, closed};
+use crate::queue::{Queue, Request, closed};
 use crate::shared::{Readable, Shared};
 use crate::types::Position;
 use crate::worker::Worker;
+use start::{open_base, recover, run_writer, spawn, start_workers};
 
 /// An open event store: one writer, any number of readers. Cheap to share behind an [`Arc`].
 ///
@@ -270,165 +271,6 @@ impl Watch {
     /// when the engine is gone.
     pub async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
-    }
-}
-
-fn open_base(folder: &Path, options: &Options) -> Result<Option<Box<dyn Base>>> {
-    match options.index {
-        IndexKind::Memory => {
-            let _ = folder;
-            Ok(None)
-        }
-        #[cfg(feature = "rocksdb")]
-        IndexKind::RocksDb => {
-            let rocks = crate::index::rocks::Rocks::open(
-                &folder.join("index"),
-                options.index_cache_bytes,
-                options.index_buffer_bytes,
-            )?;
-            Ok(Some(Box::new(rocks)))
-        }
-    }
-}
-
-/// Opens the log and brings the index up to its end.
-pub(crate) fn recover(
-    disk: Arc<dyn Disk>,
-    base: Option<Box<dyn Base>>,
-    clock: &dyn Clock,
-    options: &Options,
-    random: Box<dyn rand::RngCore + Send>,
-) -> Result<(Shared, Opened, Recovery)> {
-    let index = Index::new(base)?;
-    let resume = index.applied()?;
-    let mut changes = Changes::default();
-    let mut pending = 0;
-    let mut replayed = 0;
-    let opened = log::open(
-        disk,
-        options.segment_bytes,
-        random,
-        clock.now(),
-        resume,
-        &mut |frame| {
-            changes.apply(&index, &frame.header, &frame.payload)?;
-            pending += 1;
-            replayed += 1;
-            if pending == limits::REPLAY_BATCH {
-                index.publish(std::mem::take(&mut changes));
-                pending = 0;
-            }
-            if index.has_base() && index.unwritten_bytes() > options.index_buffer_bytes {
-                index.write_out()?;
-            }
-            Ok(())
-        },
-    )?;
-    index.publish(changes);
-    let readable = Readable {
-        address: opened.writer.end(),
-        position: Position::new(opened.writer.position().get().saturating_sub(1)),
-    };
-    let recovery = Recovery {
-        replayed_commits: replayed,
-        cut_bytes: opened.cut_bytes,
-    };
-    Ok((
-        Shared::new(opened.log.clone(), index, readable),
-        opened,
-        recovery,
-    ))
-}
-
-/// Starts what runs behind the writer's back: writing the index out, filling the next segment
-/// with zeros and, if so configured, syncing from time to time.
-fn start_workers(
-    shared: &Arc<Shared>,
-    spare: &Arc<log::Spare>,
-    core: &Core,
-    options: &Options,
-) -> Result<Vec<Worker>> {
-    let mut workers = Vec::new();
-    if shared.index.has_base() {
-        let (shared, file) = (shared.clone(), core.active_file());
-        let (buffer, durability) = (options.index_buffer_bytes, options.durability);
-        workers.push(Worker::start("angzarr-index", None, move || {
-            if shared.index.unwritten_bytes() <= buffer {
-                return;
-            }
-            let synced = match durability {
-                Durability::Fsync => Ok(()),
-                _ => file.current().sync().map_err(Error::io("syncing the log")),
-            };
-            if let Err(error) = synced.and_then(|()| shared.index.write_out()) {
-                shared.poison.set("writing the index", &error);
-            }
-        })?);
-    }
-    if let Durability::Interval(every) = options.durability {
-        let (shared, file) = (shared.clone(), core.active_file());
-        workers.push(Worker::start("angzarr-sync", Some(every), move || {
-            if let Err(error) = file.current().sync().map_err(Error::io("syncing the log")) {
-                shared.poison.set("syncing the log", &error);
-            }
-        })?);
-    }
-    let spare = spare.clone();
-    let worker = Worker::start("angzarr-spare", None, move || {
-        // Not fatal: without a spare the next segment grows as it is written.
-        if let Err(error) = spare.prepare() {
-            tracing::warn!(%error, "the next segment could not be filled with zeros ahead of use");
-        }
-    })?;
-    core.on_roll(worker.waker());
-    workers.push(worker);
-    Ok(workers)
-}
-
-fn spawn<T: Send + 'static>(
-    name: &str,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Result<JoinHandle<T>> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(Error::io(format!("starting the thread {name}")))
-}
-
-/// The writer's loop.
-fn run_writer(mut core: Core, queue: &Queue, after_group: impl Fn()) -> Result<()> {
-    loop {
-        match queue.next(core.is_restless()) {
-            Work::Group(requests, bytes) => {
-                let mut waiting = Vec::with_capacity(requests.len());
-                let mut group = Vec::with_capacity(requests.len());
-                for Request {
-                    commit,
-                    hints,
-                    answer,
-                    permit,
-                    ..
-                } in requests
-                {
-                    group.push((commit, hints));
-                    waiting.push((answer, permit));
-                }
-                let answers = core.step(&group, bytes);
-                for ((answer, permit), result) in waiting.into_iter().zip(answers) {
-                    drop(permit);
-                    // Nobody waits any more when the submitter was cancelled.
-                    let _ = answer.send(result);
-                }
-                after_group();
-            }
-            Work::Seal(answer) => {
-                let _ = answer.send(core.seal());
-            }
-            Work::Idle => {
-                let _ = core.mark();
-            }
-            Work::Close => return core.mark(),
-        }
     }
 }
 

@@ -2,10 +2,13 @@
 
 mod admin;
 mod append;
+mod branches;
+mod cascades;
 mod compose;
 mod convert;
 mod read;
 mod records;
+mod snapshots;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -172,7 +175,7 @@ impl EventStore for NativeStore {
         &self,
         request: pb::CommitCascadeRequest,
     ) -> Result<pb::SettleCascadeResponse> {
-        self.settle(&request.cascade_id, admin::Settlement::Commit)
+        self.settle(&request.cascade_id, cascades::Settlement::Commit)
             .await
     }
 
@@ -182,7 +185,7 @@ impl EventStore for NativeStore {
     ) -> Result<pb::SettleCascadeResponse> {
         self.settle(
             &request.cascade_id,
-            admin::Settlement::Rollback(request.reason),
+            cascades::Settlement::Rollback(request.reason),
         )
         .await
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) use reader::{Frame, FrameReader};
 pub(crate) use recovery::{Opened, Resume, open};
-pub(crate) use segment::{FORMAT_VERSION, Segment, SegmentHeader};
+pub(crate) use segment::{FORMAT_VERSION, SEGMENT_HEADER, Segment, SegmentHeader};
 pub(crate) use spare::Spare;
 pub(crate) use writer::{LogEnd, LogWriter};
 

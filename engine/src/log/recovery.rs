@@ -1,19 +1,19 @@
 //! Opening a log after whatever ended the last process.
 
+mod tail;
+
 use std::sync::Arc;
 
 use rand::RngCore;
 
-use super::frame::{ALIGN, HEADER_LEN, Kind, MAGIC, Malformed};
+use super::frame::{Kind, Malformed};
 use super::segment::parse_segment_name;
 use super::writer::{LogEnd, publish_segment};
 use super::{Frame, FrameReader, Log, LogWriter, Segment, SegmentHeader, Spare};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::types::{Address, Timestamp};
-
-/// Bytes read at a time when looking for the end of the log.
-const STEP: usize = 1024 * 1024;
+use tail::{Tail, cut, examine_tail, file_end};
 
 /// How far the index has applied the log: where the scan begins, and evidence that the log was
 /// synced at least that far.
@@ -335,96 +335,6 @@ pub(crate) fn judge(log: &Log, active: &Segment, end: LogEnd) -> Result<(Action,
         empty: tail.last_byte.is_none(),
     };
     Ok((decide(evidence), tail.last_byte))
-}
-
-fn file_end(segment: &Segment) -> Result<Address> {
-    let len = segment
-        .file
-        .len()
-        .map_err(Error::io(format!("reading log/{}", segment.name)))?;
-    Ok(segment
-        .header
-        .base
-        .plus(len.saturating_sub(super::segment::SEGMENT_HEADER)))
-}
-
-/// What stands behind the last good frame.
-struct Tail {
-    /// The greatest `durable` of any valid frame.
-    durable: Address,
-    /// The last byte that is not zero.
-    last_byte: Option<Address>,
-}
-
-/// Looks at every 8-byte boundary from `from` on for frames and for anything that is not zero.
-fn examine_tail(segment: &Segment, from: Address, file_end: Address) -> Result<Tail> {
-    let mut tail = Tail {
-        durable: Address::default(),
-        last_byte: None,
-    };
-    let mut at = from;
-    while at < file_end {
-        let chunk = segment.read(at, STEP)?;
-        if chunk.is_empty() {
-            break;
-        }
-        if let Some(last) = chunk.iter().rposition(|&b| b != 0) {
-            tail.last_byte = Some(at.plus(last as u64));
-            let mut skip_to = at;
-            for (n, bytes) in chunk.chunks(ALIGN).enumerate() {
-                let address = at.plus((n * ALIGN) as u64);
-                if address < skip_to || !bytes.starts_with(&MAGIC) {
-                    continue;
-                }
-                if let Some(header) = frame_at(segment, address)? {
-                    tail.durable = tail.durable.max(header.durable);
-                    skip_to = header.end();
-                }
-            }
-        }
-        at = at.plus(chunk.len() as u64);
-    }
-    Ok(tail)
-}
-
-fn frame_at(segment: &Segment, address: Address) -> Result<Option<super::frame::Header>> {
-    let head = segment.read(address, HEADER_LEN)?;
-    let Some(head) = head.first_chunk() else {
-        return Ok(None);
-    };
-    let Ok(header) = super::frame::Header::decode(head, segment.header.salt, address) else {
-        return Ok(None);
-    };
-    let len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
-    Ok(segment.parse(&segment.read(address, len)?, address).ok())
-}
-
-/// Overwrites an unfinished write with zeros. The file keeps its length: it was filled with zeros
-/// ahead of use.
-fn cut(segment: &Segment, from: Address, last_byte: Option<Address>) -> Result<u64> {
-    let Some(last) = last_byte else { return Ok(0) };
-    let action = || format!("cutting off an unfinished write in log/{}", segment.name);
-    let bytes = last.get().saturating_sub(from.get()).saturating_add(1);
-    tracing::warn!(
-        segment = segment.name,
-        offset = segment.offset(from),
-        bytes,
-        "cut off a write that was never acknowledged"
-    );
-    let zeros = vec![0; STEP];
-    let mut done = 0;
-    while done < bytes {
-        let step = usize::try_from(bytes - done).map_or(STEP, |rest| rest.min(STEP));
-        let piece = zeros.get(..step).unwrap_or(&zeros);
-        let offset = segment.offset(from.plus(done));
-        segment
-            .file
-            .write_at(piece, offset)
-            .map_err(Error::io(action()))?;
-        done += step as u64;
-    }
-    segment.file.sync().map_err(Error::io(action()))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

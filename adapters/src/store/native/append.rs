@@ -93,7 +93,11 @@ impl NativeStore {
         let cover = write.cover.unwrap_or_default();
         // A dead letter wraps a whole command; the engine still bounds it.
         let internal = cover.domain.starts_with("angzarr.");
-        let payload_max = if internal { usize::MAX } else { self.limits.payload_bytes };
+        let payload_max = if internal {
+            usize::MAX
+        } else {
+            self.limits.payload_bytes
+        };
         let pages = write.pages.iter().enumerate();
         let pages = pages
             .map(|(n, page)| compose::to_stored(n, page, payload_max))

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;
-use crate::event::Page;
-use crate::types::{CascadeId, CorrelationId};
+use crate::event::{Claim, Page, Snapshot, Write};
+use crate::types::{CascadeId, Consumer, CorrelationId};
 use bytes::Bytes;
 use proptest::prelude::*;
 

@@ -1,0 +1,198 @@
+//! Going through the events of an aggregate.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::StoredPage;
+use crate::error::Result;
+use crate::index::keys::{self, Location};
+use crate::index::{AggregateId, Direction, Family, Range, damaged};
+use crate::log::codec::BadRecord;
+use crate::log::record::{Pages, Record, records};
+use crate::log::{Frame, FrameReader};
+use crate::shared::Shared;
+use crate::types::Sequence;
+
+/// Goes through events of one aggregate, holding one chunk of them at a time.
+pub struct PageCursor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) reader: FrameReader,
+    /// What is still to be read; the next part last.
+    pub(super) parts: Vec<(AggregateId, Sequence, Sequence)>,
+    pub(super) backwards: bool,
+    /// Where the events of the next part's beginning stand; the next one last.
+    pub(super) locations: Vec<(Sequence, Location)>,
+}
+
+impl PageCursor {
+    /// The next events, in about `bytes` of payload at most, but at least one frame; empty at the
+    /// end.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn next_chunk(&mut self, bytes: usize) -> Result<Vec<StoredPage>> {
+        let mut pages = Vec::new();
+        let mut size = 0usize;
+        while size < bytes {
+            if self.locations.is_empty() {
+                self.locate()?;
+            }
+            let Some(&(id, from, to)) = self.parts.last() else {
+                break;
+            };
+            let Some((first, location)) = self.locations.pop() else {
+                self.parts.pop();
+                continue;
+            };
+            let frame = self.reader.frame(location.frame)?;
+            let mut found = Vec::new();
+            size = size.saturating_add(self.take_pages(&frame, id, first, &mut found)?);
+            found.retain(|page: &StoredPage| page.sequence >= from && page.sequence < to);
+            if self.backwards {
+                found.reverse();
+            }
+            pages.append(&mut found);
+            self.shrink_part(first, location);
+        }
+        Ok(pages)
+    }
+
+    /// Whether everything was returned.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.locations.is_empty() && self.parts.iter().all(|(_, from, to)| from >= to)
+    }
+
+    /// Finds where the next events stand.
+    fn locate(&mut self) -> Result<()> {
+        const STEP: usize = 256;
+        let Some(&(id, from, to)) = self.parts.last() else {
+            return Ok(());
+        };
+        if from >= to {
+            return Ok(());
+        }
+        // The entry that holds `from` may begin before it.
+        let upto = Range {
+            family: Family::Pages,
+            from: id.at(Sequence::ZERO),
+            to: from.plus(1).map(|next| id.at(next)),
+        };
+        let range = |from: Vec<u8>| Range {
+            family: Family::Pages,
+            from,
+            to: Some(id.at(to)),
+        };
+        let index = &self.shared.index;
+        let entries = if self.backwards {
+            let holder = index.scan(&upto, Direction::Backwards, 1)?;
+            let from = holder
+                .into_iter()
+                .next()
+                .map_or_else(|| id.at(from), |(key, _)| key);
+            let mut entries = index.scan(&range(from), Direction::Backwards, STEP)?;
+            entries.reverse();
+            entries
+        } else {
+            let ahead = index.scan(&range(id.at(from)), Direction::Forwards, STEP)?;
+            let exact = ahead.first().is_some_and(|(key, _)| *key == id.at(from));
+            let mut entries = if exact {
+                Vec::new()
+            } else {
+                index.scan(&upto, Direction::Backwards, 1)?
+            };
+            entries.extend(ahead);
+            entries.reverse();
+            entries
+        };
+        self.locations.clear();
+        for (key, value) in entries {
+            let first = keys::sequence_of(&key).map_err(damaged)?;
+            self.locations
+                .push((first, Location::decode(&value).map_err(damaged)?));
+        }
+        self.reader.advance_limit(self.shared.settled());
+        Ok(())
+    }
+
+    /// Notes that the events of a location have been read.
+    fn shrink_part(&mut self, first: Sequence, location: Location) {
+        let end = first
+            .plus(location.count)
+            .unwrap_or(Sequence::new(u32::MAX));
+        if let Some((_, from, to)) = self.parts.last_mut() {
+            if self.backwards {
+                *to = first.min(*to);
+            } else {
+                *from = end.max(*from);
+            }
+        }
+    }
+
+    /// Appends the events that begin at `first`, and returns their payload's size.
+    fn take_pages(
+        &self,
+        frame: &Frame,
+        id: AggregateId,
+        first: Sequence,
+        pages: &mut Vec<StoredPage>,
+    ) -> Result<usize> {
+        let corrupt = |problem| self.reader.corrupt(frame.header.address, problem);
+        for record in records(&frame.payload, frame.header.recorded_at) {
+            match record.map_err(corrupt)? {
+                Record::Pages(found) if self.is_wanted(&found, id, first) => {
+                    return append_pages(frame, &found, pages).map_err(corrupt);
+                }
+                _ => {}
+            }
+        }
+        Err(self.reader.corrupt(
+            frame.header.address,
+            "the events that the index names are missing",
+        ))
+    }
+
+    fn is_wanted(&self, found: &Pages<'_>, id: AggregateId, first: Sequence) -> bool {
+        found.first == first
+            && found.key.root == id.root
+            && self
+                .shared
+                .index
+                .registry()
+                .name(id.timeline)
+                .is_none_or(|(edition, domain)| {
+                    edition.as_str() == found.key.edition && domain.as_str() == found.key.domain
+                })
+    }
+}
+
+fn append_pages(
+    frame: &Frame,
+    found: &Pages<'_>,
+    pages: &mut Vec<StoredPage>,
+) -> Result<usize, BadRecord> {
+    let slice = |bytes: &[u8]| {
+        if bytes.is_empty() {
+            Bytes::new()
+        } else {
+            frame.payload.slice_ref(bytes)
+        }
+    };
+    let correlation = slice(found.correlation.as_bytes());
+    let cascade = slice(found.cascade.unwrap_or_default().as_bytes());
+    let mut size = 0;
+    for page in found.pages(frame.header.recorded_at) {
+        let page = page?;
+        size += page.body.len();
+        pages.push(StoredPage {
+            sequence: page.sequence,
+            created_at: page.created_at,
+            type_name: page.type_name,
+            body: slice(page.body),
+            correlation: correlation.clone(),
+            cascade: cascade.clone(),
+        });
+    }
+    Ok(size)
+}

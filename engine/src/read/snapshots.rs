@@ -1,0 +1,91 @@
+//! Reading snapshots.
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::event::Snapshot;
+use crate::index::keys::{self, SnapshotEntry};
+use crate::index::{AggregateId, Direction, Family, Range, damaged};
+use crate::log::FrameReader;
+use crate::log::record::{Record, records};
+use crate::read::View;
+use crate::types::{AggregateKey, Sequence, Timestamp};
+
+impl Engine {
+    /// The newest snapshot of a sequence below `before`, and if a time is given, taken no later.
+    /// On a branch, one of main serves if it lies below the divergence.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn snapshot(
+        &self,
+        view: &View,
+        before: Sequence,
+        taken_by: Option<Timestamp>,
+    ) -> Result<Option<Snapshot>> {
+        for (id, from, to) in view.parts(Sequence::ZERO, before).into_iter().rev() {
+            let mut range = Range {
+                family: Family::Snapshots,
+                from: id.at(from),
+                to: Some(id.at(to)),
+            };
+            loop {
+                let newest = self.shared.index.scan(&range, Direction::Backwards, 1)?;
+                let Some((key, value)) = newest.into_iter().next() else {
+                    break;
+                };
+                let entry = SnapshotEntry::decode(&value).map_err(damaged)?;
+                if taken_by.is_none_or(|time| entry.created_at <= time) {
+                    return self.load_snapshot(&key, &entry).map(Some);
+                }
+                range.to = Some(key);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every snapshot of the aggregate's own timeline, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
+    pub fn snapshots(&self, key: &AggregateKey) -> Result<Vec<Snapshot>> {
+        let Some(id) = self.shared.index.id(key) else {
+            return Ok(Vec::new());
+        };
+        let all = Range::prefix(Family::Snapshots, &id.key());
+        let entries = self
+            .shared
+            .index
+            .scan(&all, Direction::Forwards, usize::MAX)?;
+        entries
+            .iter()
+            .map(|(key, value)| {
+                self.load_snapshot(key, &SnapshotEntry::decode(value).map_err(damaged)?)
+            })
+            .collect()
+    }
+
+    fn load_snapshot(&self, key: &[u8], entry: &SnapshotEntry) -> Result<Snapshot> {
+        let sequence = keys::sequence_of(key).map_err(damaged)?;
+        let id = AggregateId::parse(key).map_err(damaged)?;
+        let mut reader = FrameReader::new(self.shared.log.clone(), self.shared.settled());
+        let frame = reader.frame(entry.frame)?;
+        for record in records(&frame.payload, frame.header.recorded_at) {
+            let record = record.map_err(|problem| reader.corrupt(entry.frame, problem))?;
+            if let Record::Snapshot { key, snapshot } = record
+                && snapshot.sequence == sequence
+                && key.root == id.root
+            {
+                return Ok(Snapshot {
+                    sequence,
+                    retention: snapshot.retention,
+                    created_at: Some(snapshot.created_at),
+                    state: frame.payload.slice_ref(snapshot.state),
+                });
+            }
+        }
+        Err(reader.corrupt(
+            entry.frame,
+            "the snapshot that the index names is not there",
+        ))
+    }
+}
