@@ -359,7 +359,7 @@ fn payload(field: &str, any: &Any, limits: Limits) -> Result<(), Error> {
 fn count(field: &str, pages: usize, limits: Limits) -> Result<(), Error> {
     if pages > limits.pages {
         return Err(Error::invalid(format!(
-            "{field} has {pages} pages, the limit is {} (limits.pages)",
+            "{field} has {pages} pages, the limit is {} (limits.pages_per_book)",
             limits.pages
         )));
     }

@@ -276,7 +276,7 @@ impl CommandHandler {
 
     fn too_many_pages(&self, count: usize) -> Error {
         self.peer.nonsense(format!(
-            "it has {count} pages, the limit is {} (limits.pages)",
+            "it has {count} pages, the limit is {} (limits.pages_per_book)",
             self.limits.pages
         ))
     }

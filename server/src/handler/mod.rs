@@ -8,6 +8,7 @@ pub(crate) mod fields;
 mod messages;
 mod peer;
 mod retry;
+pub(crate) mod trace;
 mod upcaster;
 
 pub(crate) use command::AnswerLimits;

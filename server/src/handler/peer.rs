@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::codec::SharedCodec;
-use super::{Error, Retries};
+use super::{Error, Retries, trace};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -249,6 +249,7 @@ impl Peer {
             .await
             .map_err(|error| Status::from_error(Box::new(error)))?;
         let mut request = Request::new(body);
+        trace::inject(request.metadata_mut());
         if let Ok(value) = AsciiMetadataValue::try_from(correlation_id)
             && !correlation_id.is_empty()
         {

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::dialect_of;
 use crate::coordinator::Coordinator;
-use crate::handler::{book_for_caller, notification_for_caller};
+use crate::handler::{book_for_caller, notification_for_caller, trace};
 use crate::status;
 
 /// Commands and facts over gRPC.
@@ -39,7 +39,9 @@ impl CommandHandlerCoordinatorService for CommandService {
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandResponse>, Status> {
         let dialect = dialect_of(&request);
-        let answer = self.coordinator.handle_command(request.into_inner()).await;
+        let (metadata, _, message) = request.into_parts();
+        let work = self.coordinator.handle_command(message);
+        let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
         translate(answer.events.as_mut(), dialect);
         Ok(Response::new(answer))
@@ -50,7 +52,9 @@ impl CommandHandlerCoordinatorService for CommandService {
         request: Request<EventRequest>,
     ) -> Result<Response<FactInjectionResponse>, Status> {
         let dialect = dialect_of(&request);
-        let answer = self.coordinator.handle_event(request.into_inner()).await;
+        let (metadata, _, message) = request.into_parts();
+        let work = self.coordinator.handle_event(message);
+        let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
         translate(answer.events.as_mut(), dialect);
         Ok(Response::new(answer))
@@ -61,7 +65,9 @@ impl CommandHandlerCoordinatorService for CommandService {
         request: Request<SpeculateCommandHandlerRequest>,
     ) -> Result<Response<CommandResponse>, Status> {
         let dialect = dialect_of(&request);
-        let answer = self.coordinator.speculate(request.into_inner()).await;
+        let (metadata, _, message) = request.into_parts();
+        let work = self.coordinator.speculate(message);
+        let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
         translate(answer.events.as_mut(), dialect);
         Ok(Response::new(answer))
@@ -72,10 +78,9 @@ impl CommandHandlerCoordinatorService for CommandService {
         request: Request<CommandRequest>,
     ) -> Result<Response<BusinessResponse>, Status> {
         let dialect = dialect_of(&request);
-        let answer = self
-            .coordinator
-            .handle_compensation(request.into_inner())
-            .await;
+        let (metadata, _, message) = request.into_parts();
+        let work = self.coordinator.handle_compensation(message);
+        let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
         match &mut answer.result {
             Some(business_response::Result::Events(book)) => book_for_caller(book, dialect),

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use angzarr_proto::Dialect;
 use angzarr_proto::v1::ContextualCommand;
 use angzarr_server::registry::HandlerSettings;
 use bytes::{Buf, Bytes};
@@ -68,7 +69,7 @@ async fn s2_a_handler_that_cannot_be_reached_is_named() {
 #[tokio::test]
 async fn s2_a_handler_that_hangs_is_given_up() {
     let counter = Counter::new();
-    let address = counter.serve(angzarr_proto::Dialect::V1).await;
+    let address = counter.serve(Dialect::V1).await;
     let timeout = Duration::from_millis(300);
     let world = with_bad(HandlerSettings {
         timeout,
@@ -125,6 +126,42 @@ async fn s2_a_handler_that_dies_on_the_call_is_unavailable() {
         refused.message()
     );
     assert_goes_on(&world).await;
+}
+
+#[tokio::test]
+async fn s2_a_handler_that_dies_while_it_works_may_come_back() {
+    let counter = Counter::new();
+    let process = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let serving = counter.clone();
+    let address = process
+        .spawn(async move { serving.serve(Dialect::V1).await })
+        .await
+        .unwrap();
+    let world = with_bad(handler("bad", &address)).await;
+    let mut request = at_head(1, plain("Hang"));
+    cover_mut(&mut request).domain = "bad".into();
+    let death = async {
+        counter.arrived.acquire().await.unwrap().forget();
+        process.shutdown_background();
+    };
+    let (refused, ()) = tokio::join!(world.send(request), death);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{}", refused.message());
+    assert!(
+        refused.message().contains(&address),
+        "{}",
+        refused.message()
+    );
+
+    counter
+        .serve_at(address.strip_prefix("http://").unwrap(), Dialect::V1)
+        .await;
+    let mut request = at_head(1, add(1));
+    cover_mut(&mut request).domain = "bad".into();
+    assert_eq!(sequences(&world.sent(request).await), [0]);
 }
 
 #[tokio::test]
@@ -249,7 +286,7 @@ async fn s2_an_address_without_business_code_is_told() {
     let address = serve(Answer(Bytes::new())).await;
     // The upcaster's path is not served there, nor is any dialect of it.
     let world = with_bad(HandlerSettings {
-        dialect: Some(angzarr_proto::Dialect::Client05),
+        dialect: Some(Dialect::Client05),
         ..handler("bad", &address)
     })
     .await;

@@ -48,11 +48,14 @@ pub(crate) struct State {
 pub(crate) struct Call {
     pub(crate) request: ContextualCommand,
     pub(crate) correlation_header: Option<String>,
+    pub(crate) traceparent: Option<String>,
 }
 
 #[derive(Clone)]
 pub(crate) struct Counter {
     pub(crate) calls: Arc<Mutex<Vec<Call>>>,
+    /// Gets a permit with each call.
+    pub(crate) arrived: Arc<Semaphore>,
     /// Each `Wait` command takes a permit for good.
     pub(crate) gate: Arc<Semaphore>,
     /// Largest request it takes, in bytes.
@@ -67,6 +70,7 @@ impl Counter {
     pub(crate) fn new() -> Self {
         Self {
             calls: Arc::default(),
+            arrived: Arc::new(Semaphore::new(0)),
             gate: Arc::new(Semaphore::new(0)),
             takes: 64 * 1024 * 1024,
             replays: true,
@@ -80,7 +84,11 @@ impl Counter {
 
     /// Serves under the package of a dialect and no other.
     pub(crate) async fn serve(&self, dialect: Dialect) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.serve_at("127.0.0.1:0", dialect).await
+    }
+
+    pub(crate) async fn serve_at(&self, address: &str, dialect: Dialect) -> String {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let rename = MapRequestLayer::new(move |request| rename(request, dialect));
         let service =
@@ -176,14 +184,22 @@ impl CommandHandlerService for Counter {
         &self,
         request: Request<ContextualCommand>,
     ) -> Result<Response<BusinessResponse>, Status> {
-        let header = request.metadata().get("x-correlation-id");
-        let correlation_header = header.map(|value| value.to_str().unwrap().to_owned());
+        let header = |name: &str| {
+            request
+                .metadata()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        let correlation_header = header("x-correlation-id");
+        let traceparent = header("traceparent");
         let request = request.into_inner();
         let call = Call {
             request: request.clone(),
             correlation_header,
+            traceparent,
         };
         self.calls.lock().unwrap().push(call);
+        self.arrived.add_permits(1);
         self.decide(&request).await.map(Response::new)
     }
 

@@ -163,3 +163,20 @@ async fn s1_a_branch_is_another_key() {
     assert_eq!(book.cover.unwrap().edition, branch.edition);
     assert_eq!(world.book(cover(1)).await.next_sequence, 0);
 }
+
+#[tokio::test]
+async fn s13_the_trace_context_goes_on_to_the_handler() {
+    let world = World::start().await;
+    let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut request = tonic::Request::new(at_head(1, add(1)));
+    request
+        .metadata_mut()
+        .insert("traceparent", context.parse().unwrap());
+    world.commands().handle_command(request).await.unwrap();
+    assert_eq!(
+        world.counter.calls().pop().unwrap().traceparent.as_deref(),
+        Some(context)
+    );
+    world.add(1, 1).await;
+    assert_eq!(world.counter.calls().pop().unwrap().traceparent, None);
+}
