@@ -58,8 +58,8 @@ async fn open_remote() -> Opened {
 fn native(index: IndexKind) -> (Arc<dyn EventStore>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
-        segment_bytes: 1024 * 1024,
-        index_buffer_bytes: 64 * 1024,
+        segment_bytes: 64 * 1024,
+        index_buffer_bytes: 16 * 1024,
         index,
         ..Options::default()
     };
