@@ -4,10 +4,14 @@
 //! are the messages of `angzarr.store.v1`, so that a store in this process and one behind a
 //! network address differ in nothing but the way the message travels.
 
+mod bus;
 mod error;
 pub mod status;
 mod store;
 
+pub use bus::bridge::Bridge;
+pub use bus::channel::ChannelBus;
+pub use bus::{BusError, BusStream, EventBus};
 pub use error::StoreError;
 pub use store::native::{Limits, NativeStore};
 pub use store::remote::RemoteStore;
