@@ -20,6 +20,11 @@ ROCKSDB_LIB_DIR ?= $(CACHE)/rocksdb-$(ROCKSDB_VERSION)
 WITH_ROCKSDB = ROCKSDB_LIB_DIR=$(ROCKSDB_LIB_DIR) ROCKSDB_STATIC=1
 VENV = $(CACHE)/python
 
+# The whole workspace in one go, always: building one package alone would resolve other features
+# for what all of them share, and compile it again.
+ALL = --locked --workspace --features angzarr-tests/rocksdb
+BUILD_ALL = $(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build $(ALL) --all-targets
+
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
 .PHONY: help run test build lint ci fmt bench tools-run tools-test tools-python rocksdb \
@@ -86,20 +91,20 @@ rocksdb: tools-test
 
 test-rust: rocksdb
 	$(call say,Rust tests)
-	@$(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build --locked --workspace --features angzarr-tests/rocksdb --all-targets
+	@$(BUILD_ALL)
 	@if command -v cargo-nextest >/dev/null; then \
-	  $(WITH_ROCKSDB) $(CARGO) nextest run --locked --workspace --features angzarr-tests/rocksdb; \
+	  $(WITH_ROCKSDB) $(CARGO) nextest run $(ALL); \
 	else \
-	  $(WITH_ROCKSDB) $(CARGO) test --locked --workspace --features angzarr-tests/rocksdb --lib --bins --tests --no-fail-fast; \
+	  $(WITH_ROCKSDB) $(CARGO) test $(ALL) --lib --bins --tests --no-fail-fast; \
 	fi
 
 test-doc: rocksdb
 	$(call say,Documentation examples)
-	@$(WITH_ROCKSDB) $(CARGO) test --locked --workspace --doc
+	@$(WITH_ROCKSDB) $(CARGO) test $(ALL) --doc
 
 test-python: rocksdb tools-python
 	$(call say,The Python example against a real server)
-	@$(WITH_ROCKSDB) $(CARGO) build --locked -p angzarr-server --bin angzarr
+	@$(BUILD_ALL)
 	@cd examples/python && ANGZARR=$(CARGO_TARGET_DIR)/debug/angzarr $(VENV)/bin/python -m unittest -v
 
 lint-fmt:
@@ -108,13 +113,13 @@ lint-fmt:
 
 lint-clippy: rocksdb
 	$(call say,Clippy, with RocksDB and without)
-	@$(WITH_ROCKSDB) $(CARGO) clippy --locked --workspace --features angzarr-tests/rocksdb --all-targets -- -D warnings
+	@$(WITH_ROCKSDB) $(CARGO) clippy $(ALL) --all-targets -- -D warnings
 	@$(CARGO) clippy --locked -p angzarr-server --no-default-features -- -D warnings
 
 lint-docs: rocksdb
 	$(call say,Documentation: rustdoc without warnings, links and named files)
-	@$(WITH_ROCKSDB) RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
-	@$(WITH_ROCKSDB) $(CARGO) test --locked -p angzarr-tests --test tidy
+	@$(WITH_ROCKSDB) RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(ALL) --no-deps
+	@$(WITH_ROCKSDB) $(CARGO) test $(ALL) --test tidy
 
 lint-deny:
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check licenses bans sources; \
