@@ -228,3 +228,6 @@ fn failure(error: RunError) -> Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

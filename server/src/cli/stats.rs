@@ -53,10 +53,7 @@ impl Stats {
             ("health", health),
             ("events", stats.events.to_string()),
             ("position", stats.position.to_string()),
-            (
-                "log",
-                format!("{} in {} segments", size(stats.log_bytes), stats.segments),
-            ),
+            ("log", log_size(stats.log_bytes, stats.segments.into())),
             ("durability", stats.durability),
             (
                 "index",
@@ -76,6 +73,12 @@ impl Stats {
         }
         Ok(())
     }
+}
+
+/// Size of a log and the number of its files.
+pub(super) fn log_size(bytes: u64, segments: u64) -> String {
+    let noun = if segments == 1 { "segment" } else { "segments" };
+    format!("{} in {segments} {noun}", size(bytes))
 }
 
 /// Bytes as people say them.

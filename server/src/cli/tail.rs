@@ -147,10 +147,10 @@ impl Tail {
         } else {
             format!(" ({branch})")
         };
+        let (root, time) = short(output, &root, &clock(event.created_at));
         let place = format!("{} {root}{branch}", cover.domain);
-        let time = clock(event.created_at);
         let sequence = format!("#{}", event.sequence);
-        let used = 14 + time.len() + place.chars().count() + sequence.len() + name.chars().count();
+        let used = 15 + time.len() + place.chars().count() + sequence.len() + name.chars().count();
         let line = format!(
             "{} {} {} {} {}{} {} {} {}{}",
             output.paint(Ink::Number, format!("{position:>8}")),
@@ -169,6 +169,23 @@ impl Tail {
             },
         );
         Ok(output.line(line.trim_end())?)
+    }
+}
+
+/// Root and time as a terminal has room for: it shows today, and a root is known by its
+/// beginning. In a pipe both are whole.
+fn short(output: &Output, root: &str, time: &str) -> (String, String) {
+    const ROOMY: usize = 140;
+    let Some(width) = output.width() else {
+        return (root.to_owned(), time.to_owned());
+    };
+    let clock = time
+        .split_once(' ')
+        .map_or(time, |(_, clock)| clock)
+        .to_owned();
+    match root.get(..8) {
+        Some(beginning) if width < ROOMY => (format!("{beginning}…"), clock),
+        _ => (root.to_owned(), clock),
     }
 }
 

@@ -5,7 +5,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::{Failure, stats::size};
+use super::{
+    Failure,
+    stats::{log_size, size},
+};
 use crate::output::{Ink, Output};
 
 /// Exit codes of `verify`, beside 0 for a sound log.
@@ -90,10 +93,7 @@ pub(super) fn tell(output: &mut Output, found: &Verified) -> Result<(), Failure>
         ("events", found.events.to_string()),
         ("aggregates", found.aggregates.to_string()),
         ("commits", found.frames.to_string()),
-        (
-            "log",
-            format!("{} in {} segments", size(found.bytes), found.segments),
-        ),
+        ("log", log_size(found.bytes, found.segments as u64)),
     ] {
         let name = output.paint(Ink::Faint, format!("{name:<15}"));
         output.line(format!("{name} {value}"))?;

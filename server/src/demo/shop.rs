@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, path::Path};
 
 use angzarr_proto::{
-    store::v1::{ForkRequest, editions_client::EditionsClient},
+    store::v1::{
+        ForkRequest, StatsRequest, admin_client::AdminClient, editions_client::EditionsClient,
+    },
     v1::{
         CommandBook, CommandPage, CommandRequest, Cover, DomainDivergence, Edition, EventBook,
         EventPage, MergeStrategy, PageHeader, Query,
@@ -62,6 +64,7 @@ pub(super) struct Shop {
     commands: CommandHandlerCoordinatorServiceClient<Channel>,
     queries: EventQueryServiceClient<Channel>,
     editions: EditionsClient<Channel>,
+    admin: AdminClient<Channel>,
     acknowledged: BTreeMap<Place, Vec<EventPage>>,
 }
 
@@ -82,7 +85,8 @@ impl Shop {
         Self {
             commands: CommandHandlerCoordinatorServiceClient::new(channel.clone()),
             queries: EventQueryServiceClient::new(channel.clone()),
-            editions: EditionsClient::new(channel),
+            editions: EditionsClient::new(channel.clone()),
+            admin: AdminClient::new(channel),
             acknowledged,
         }
     }
@@ -144,6 +148,15 @@ impl Shop {
         };
         let answer = self.queries.get_event_book(query).await;
         Ok(answer.map_err(Trouble::call("GetEventBook"))?.into_inner())
+    }
+
+    /// What the server promises with an answer.
+    pub(super) async fn durability(&mut self) -> Result<String, Trouble> {
+        let answer = self.admin.stats(StatsRequest {}).await;
+        Ok(answer
+            .map_err(Trouble::call("Stats"))?
+            .into_inner()
+            .durability)
     }
 
     /// Makes a branch that inherits, in each domain, the events below a sequence.

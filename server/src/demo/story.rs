@@ -64,7 +64,13 @@ pub(super) async fn play(output: &mut Output, folder: &Path) -> Result<(), Troub
     ))?;
 
     let process = Process::start(&setup).await?;
-    let shop = Shop::connect(&setup.socket()).await?;
+    let mut shop = Shop::connect(&setup.socket()).await?;
+    let durability = shop.durability().await?;
+    if durability != "fsync" {
+        return Err(Trouble::wrong(format!(
+            "durability is {durability}, not fsync"
+        )));
+    }
     let mut story = Story {
         output,
         shop,

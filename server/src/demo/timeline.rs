@@ -74,15 +74,17 @@ fn side_by_side(output: &mut Output, main: &[String], branch: &[String]) -> io::
     Ok(())
 }
 
+/// The branch stands between the events that it shares and those that main has alone.
 fn one_under_the_other(output: &mut Output, main: &[String], branch: &[String]) -> io::Result<()> {
-    for line in main {
-        output.line(line.trim_end())?;
-    }
     if !branch.is_empty() {
-        output.line(output.paint(Ink::Faint, "   ╰─╮"))?;
+        output.line(output.paint(Ink::Faint, "   ├─╮"))?;
     }
-    for line in branch {
-        output.line(format!("  {line}").trim_end())?;
+    let line = if main.is_empty() { " " } else { "│" };
+    for event in branch {
+        output.line(format!("   {} {event}", output.paint(Ink::Faint, line)).trim_end())?;
+    }
+    for event in main {
+        output.line(event.trim_end())?;
     }
     Ok(())
 }
