@@ -10,16 +10,25 @@ use crate::{
     output::Output,
 };
 
+/// Wins over the configuration.
+const VARIABLE: &str = "ANGZARR_LOG";
+
 /// Starts logging for this process. The variable `ANGZARR_LOG` wins over the filter given.
 ///
 /// # Errors
-/// When logging was started before.
-pub fn init(log: &Log) -> Result<(), TryInitError> {
-    let filter = EnvFilter::try_from_env("ANGZARR_LOG")
-        .or_else(|_| EnvFilter::try_new(&log.filter))
-        .unwrap_or_else(|_| EnvFilter::new("info"));
+/// A sentence: the filter is none, or logging was started before.
+pub fn init(log: &Log) -> Result<(), String> {
+    let (name, text) = match std::env::var(VARIABLE) {
+        Ok(text) if !text.is_empty() => (VARIABLE, text),
+        _ => ("log.filter", log.filter.clone()),
+    };
+    let filter = EnvFilter::try_new(&text).map_err(|error| format!("{name}: {text:?}: {error}"))?;
+    start(log.format, filter).map_err(|error| format!("logging cannot start: {error}"))
+}
+
+fn start(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(filter);
-    match log.format {
+    match format {
         LogFormat::Json => registry
             .with(fmt::layer().json().with_writer(io::stderr))
             .try_init(),

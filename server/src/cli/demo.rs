@@ -22,8 +22,7 @@ impl Demo {
             filter: "error".to_owned(),
             format: LogFormat::Human,
         };
-        telemetry::init(&log)
-            .map_err(|error| Failure::usage(format!("logging cannot start: {error}")))?;
+        telemetry::init(&log).map_err(Failure::usage)?;
         demo::run(output, self.keep)
             .await
             .map_err(|trouble| match trouble {

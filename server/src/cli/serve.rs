@@ -34,8 +34,7 @@ impl Serve {
     pub(super) async fn run(self, output: &mut Output) -> Result<(), Failure> {
         let sources = Sources::of_process(self.config.clone(), self.flags());
         let config = Config::load(&sources)?;
-        telemetry::init(&config.log)
-            .map_err(|error| Failure::usage(format!("logging cannot start: {error}")))?;
+        telemetry::init(&config.log).map_err(Failure::usage)?;
         run::run(&config, output).await
     }
 

@@ -217,7 +217,7 @@ async fn what_cannot_be_opened_leaves_nothing_open() {
     config
         .server
         .listen
-        .push(Listen::Tcp("256.0.0.1:1".to_owned()));
+        .push(Listen::Unix("/no/such/folder/socket".into()));
     let refused = Instance::open(&config).await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, RunError::Listen { .. }), "{refused}");
     fixture.start(Duration::from_secs(1)).await.stop().await;

@@ -81,3 +81,29 @@ fn the_help_of_every_command_is_in_the_manual() {
         assert!(manual.contains(&help), "`angzarr {name} -h` says\n{help}");
     }
 }
+
+#[test]
+fn the_readme_shows_the_demo_as_it_is() {
+    // Process ids differ from run to run.
+    let masked = |text: &str| -> String {
+        let words = text.split_inclusive(char::is_whitespace);
+        let mut after_process = false;
+        words
+            .map(|word| {
+                let number = word
+                    .trim_end_matches([':', ' '])
+                    .bytes()
+                    .all(|b| b.is_ascii_digit());
+                let hide = after_process && number;
+                after_process = matches!(word.trim_end(), "process" | "-9");
+                if hide { "PID " } else { word }
+            })
+            .collect()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let told = angzarr(folder.path(), &["demo"]).ok();
+    let readme = manual("../README.md");
+    let (_, shown) = readme.split_once("```text\nA small tea shop").unwrap();
+    let shown = format!("A small tea shop{}", shown.split_once("```").unwrap().0);
+    assert_eq!(masked(&shown).trim(), masked(&told).trim());
+}

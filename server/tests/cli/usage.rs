@@ -140,3 +140,29 @@ fn a_wrong_configuration_ends_with_2_and_names_the_line() {
         "a refused start leaves nothing behind"
     );
 }
+
+#[test]
+fn the_log_can_be_turned_up_and_a_wrong_filter_is_told() {
+    let folder = folder();
+    let run = |filter: &str| {
+        let mut command = super::support::command(folder.path());
+        command
+            .args(["serve", "--listen", "unix:/no/such/folder/socket"])
+            .env("ANGZARR_LOG", filter);
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, problem) = run("a=b=c");
+    assert_eq!(code, Some(2));
+    assert!(
+        problem.starts_with("angzarr: ANGZARR_LOG: \"a=b=c\":"),
+        "{problem}"
+    );
+    let (_, quiet) = run("error");
+    assert!(quiet.starts_with("angzarr: cannot listen"), "{quiet}");
+    let (_, usual) = run("info");
+    assert!(usual.contains("opened the data folder"), "{usual}");
+}
