@@ -1,29 +1,27 @@
 //! Decides whether a commit may be made, and numbers its events. Does no I/O: what it does not
 //! know itself, the submitter has read for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use crate::error::{Error, Result};
 use crate::event::{Claim, ClaimRange, Commit, Expected, Outcome, Write};
 use crate::index::keys::Head;
 use crate::limits;
-use crate::types::{Address, AggregateKey, Consumer, Domain, Edition, Position, Root, Sequence};
+use crate::types::{Address, AggregateKey, Consumer, Domain, Edition, Position, Sequence};
 
 /// The newest state of what was written lately, and of all branches and checkpoints.
 ///
 /// Invariant: an aggregate or claim that is in no cache has not changed since `floor`.
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
-    heads: Cache<HeadKey, Head>,
-    claims: Cache<(HeadKey, Claim), ClaimRange>,
+    heads: Cache<AggregateKey, Head>,
+    claims: Cache<(AggregateKey, Claim), ClaimRange>,
     divergences: BTreeMap<(Edition, Domain), Sequence>,
     checkpoints: BTreeMap<Consumer, Position>,
     /// What was read from the index before the log reached this address may be out of date.
     floor: Address,
 }
-
-/// The root first: it tells most keys apart.
-type HeadKey = (Root, Edition, Domain);
 
 /// What a submitter read from the index for its commit.
 #[derive(Debug, Clone, Default)]
@@ -127,8 +125,9 @@ impl Sequencer {
         readable: Address,
     ) {
         let meant = |e: &Edition, d: &Domain| e == edition && domain.is_none_or(|of| of == d);
-        self.heads.retain(|(_, e, d)| !meant(e, d));
-        self.claims.retain(|((_, e, d), _)| !meant(e, d));
+        self.heads.retain(|key| !meant(&key.edition, &key.domain));
+        self.claims
+            .retain(|(key, _)| !meant(&key.edition, &key.domain));
         self.divergences.retain(|(e, d), _| !meant(e, d));
         self.floor = readable;
     }
@@ -145,40 +144,46 @@ impl Sequencer {
         self.divergences.insert((edition, domain), at);
     }
 
-    /// The outcomes of the first deliveries, if the claims of the commit are known.
+    /// The outcomes of the first deliveries, if the claims of the commit are known. A write
+    /// without a claim of its own was delivered with the others.
     fn duplicate(&self, commit: &Commit, hints: &Hints) -> Result<Option<Vec<Outcome>>> {
-        let mut outcomes = Vec::new();
-        let mut claims = 0usize;
-        for (n, write) in commit.writes.iter().enumerate() {
-            let Some(claim) = &write.claim else { continue };
-            claims += 1;
-            let hint = hints.aggregates.get(n).copied().unwrap_or_default();
-            let known = self
-                .claims
-                .get(&(head_key(&write.key), claim.clone()))
-                .or(hint.claim);
-            if let Some(range) = known {
-                let next = self.state(&write.key, hint, None)?.next;
-                let (first, count) = (range.first, range.count);
-                outcomes.push(Outcome {
-                    first,
-                    count,
-                    next,
-                    duplicate: true,
-                });
-            }
-        }
-        if outcomes.is_empty() {
+        if commit.writes.iter().all(|write| write.claim.is_none()) {
             return Ok(None);
         }
-        if outcomes.len() < claims || outcomes.len() < commit.writes.len() {
+        let mut outcomes = Vec::with_capacity(commit.writes.len());
+        let (mut known, mut unknown) = (0, 0);
+        for (n, write) in commit.writes.iter().enumerate() {
+            let hint = hints.aggregates.get(n).copied().unwrap_or_default();
+            let next = self.state(&write.key, hint, None)?.next;
+            let claim = write.claim.as_ref().map(|claim| {
+                self.claims
+                    .get(&(write.key.clone(), claim.clone()))
+                    .or(hint.claim)
+            });
+            match claim {
+                None => {}
+                Some(None) => unknown += 1,
+                Some(Some(_)) => known += 1,
+            }
+            let range = claim.flatten().unwrap_or(ClaimRange {
+                first: next,
+                count: 0,
+            });
+            outcomes.push(Outcome {
+                first: range.first,
+                count: range.count,
+                next,
+                duplicate: true,
+            });
+        }
+        if known > 0 && unknown > 0 {
             return Err(Error::Refused(
                 "some of the commit's claims are already known and others are not: the first \
                  delivery was a different commit"
                     .to_owned(),
             ));
         }
-        Ok(Some(outcomes))
+        Ok((known > 0).then_some(outcomes))
     }
 
     fn state(
@@ -187,7 +192,7 @@ impl Sequencer {
         hint: AggregateHint,
         divergence: Option<Sequence>,
     ) -> Result<State> {
-        let own = self.heads.get(&head_key(key)).or(hint.own);
+        let own = self.heads.get(key).or(hint.own);
         if key.edition.is_main() {
             if divergence.is_some() {
                 return Err(Error::invalid("the main timeline has no divergence"));
@@ -207,7 +212,7 @@ impl Sequencer {
                 key.edition, key.domain
             )));
         }
-        let main = self.heads.get(&head_key(&key.on_main())).or(hint.main);
+        let main = self.heads.get(&key.on_main()).or(hint.main);
         let main_next = main.map_or(Sequence::ZERO, |head| head.next);
         let new = divergence.filter(|_| recorded.is_none());
         if new.is_some_and(|new| new > main_next) {
@@ -249,9 +254,9 @@ impl Sequencer {
         forks: &[(Edition, Domain, Sequence)],
     ) {
         for (n, (write, outcome)) in commit.writes.iter().zip(outcomes).enumerate() {
-            let key = head_key(&write.key);
+            let key = &write.key;
             let hint = hints.aggregates.get(n).and_then(|hint| hint.own);
-            let own = self.heads.get(&key).or(hint).filter(Head::has_events);
+            let own = self.heads.get(key).or(hint).filter(Head::has_events);
             if outcome.count > 0 {
                 let first = own.map_or(outcome.first, |own| own.first);
                 let marked = own.is_some_and(|own| own.marked) || write.cascade.is_some();
@@ -269,7 +274,7 @@ impl Sequencer {
                     first: outcome.first,
                     count: outcome.count,
                 };
-                self.claims.insert((key, claim.clone()), range);
+                self.claims.insert((key.clone(), claim.clone()), range);
             }
         }
         for (edition, domain, at) in forks {
@@ -285,10 +290,6 @@ impl Sequencer {
 struct State {
     next: Sequence,
     new_divergence: Option<(Edition, Domain, Sequence)>,
-}
-
-fn head_key(key: &AggregateKey) -> HeadKey {
-    (key.root, key.edition.clone(), key.domain.clone())
 }
 
 fn check_expected(key: &AggregateKey, expected: Expected, next: Sequence) -> Result<()> {
@@ -335,23 +336,24 @@ fn number(write: &Write, first: Sequence) -> Result<Outcome> {
     })
 }
 
-/// A bounded map that drops what has not been touched for two generations.
+/// A bounded map that drops what has not been touched for two generations. Nothing depends on the
+/// order of its entries.
 #[derive(Debug)]
 struct Cache<K, V> {
-    young: BTreeMap<K, V>,
-    old: BTreeMap<K, V>,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
 }
 
 impl<K, V> Default for Cache<K, V> {
     fn default() -> Self {
         Self {
-            young: BTreeMap::new(),
-            old: BTreeMap::new(),
+            young: HashMap::new(),
+            old: HashMap::new(),
         }
     }
 }
 
-impl<K: Ord, V: Copy> Cache<K, V> {
+impl<K: Eq + Hash, V: Copy> Cache<K, V> {
     fn get(&self, key: &K) -> Option<V> {
         self.young.get(key).or_else(|| self.old.get(key)).copied()
     }

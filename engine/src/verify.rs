@@ -127,7 +127,7 @@ fn total_bytes(segments: &[Arc<Segment>]) -> Result<u64> {
     };
     let len = last
         .file
-        .len()
+        .size()
         .map_err(Error::io(format!("reading log/{}", last.name)))?;
     Ok(last.header.base.get().saturating_add(len))
 }

@@ -74,7 +74,7 @@ fn what_was_appended_is_there_after_reopening() {
         let engine = Engine::open(folder.path(), options()).unwrap();
         for n in 0..500 {
             let text = format!("{round}-{n}");
-            let next = Sequence::new(expected.len() as u32);
+            let next = Sequence::new(u32::try_from(expected.len()).unwrap());
             append(&engine, &key(1), Expected::Next(next), &[&text]).unwrap();
             expected.push(text);
         }

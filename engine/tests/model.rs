@@ -217,6 +217,7 @@ impl Test {
             .collect()
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the fields of the operation")]
     fn append(
         &mut self,
         at: At,

@@ -70,5 +70,5 @@ pub trait DiskFile: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system reports.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }

@@ -8,6 +8,9 @@ use super::{Direction, Entry, Family, Range};
 /// Bytes that an entry costs beside its key and value.
 const ENTRY_COST: usize = 64;
 
+/// A key with its new value, or with `None` when it is removed.
+type Change = (Vec<u8>, Option<Vec<u8>>);
+
 type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// New values, and removals as `None`.
@@ -72,12 +75,7 @@ impl Layer {
     }
 
     /// The first changes in a range, or the last ones with the last first.
-    pub(crate) fn scan(
-        &self,
-        range: &Range,
-        direction: Direction,
-        limit: usize,
-    ) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    pub(crate) fn scan(&self, range: &Range, direction: Direction, limit: usize) -> Vec<Change> {
         let to = range
             .to
             .as_deref()
@@ -96,7 +94,7 @@ impl Layer {
 /// Entries of several sources, the newest source first.
 pub(crate) struct Merge {
     step: usize,
-    sources: Vec<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    sources: Vec<Vec<Change>>,
 }
 
 impl Merge {
@@ -107,7 +105,7 @@ impl Merge {
         }
     }
 
-    pub(crate) fn add(&mut self, source: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+    pub(crate) fn add(&mut self, source: Vec<Change>) {
         if !source.is_empty() {
             self.sources.push(source);
         }
@@ -131,7 +129,7 @@ impl Merge {
             (Some(bound), Direction::Forwards) => key <= bound.as_slice(),
             (Some(bound), Direction::Backwards) => key >= bound.as_slice(),
         };
-        let live = |(key, value): (Vec<u8>, Option<Vec<u8>>)| value.map(|value| (key, value));
+        let live = |(key, value): Change| value.map(|value| (key, value));
         if self.sources.len() <= 1 {
             let only = self
                 .sources

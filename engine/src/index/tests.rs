@@ -7,7 +7,9 @@ use std::sync::Mutex;
 
 /// A base that is a map.
 #[derive(Default)]
-struct MapBase(Mutex<BTreeMap<(Family, Vec<u8>), Vec<u8>>>);
+struct MapBase(Mutex<Entries>);
+
+type Entries = BTreeMap<(Family, Vec<u8>), Vec<u8>>;
 
 impl Base for Arc<MapBase> {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {

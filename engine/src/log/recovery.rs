@@ -8,7 +8,7 @@ use rand::RngCore;
 
 use super::frame::{Kind, Malformed};
 use super::segment::parse_segment_name;
-use super::writer::{LogEnd, publish_segment};
+use super::writer::{LogEnd, LogParts, publish_segment};
 use super::{Frame, FrameReader, Log, LogWriter, Segment, SegmentHeader, Spare};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -120,15 +120,14 @@ pub(crate) fn open(
         .sync()
         .map_err(Error::io(format!("syncing log/{}", active.name)))?;
     let database_id = active.header.database_id;
-    let writer = LogWriter::new(
+    let parts = LogParts {
         disk,
-        log.clone(),
+        log: log.clone(),
         active,
-        spare.clone(),
-        random,
+        spare: spare.clone(),
         segment_bytes,
-        end,
-    );
+    };
+    let writer = LogWriter::new(parts, random, end);
     Ok(Opened {
         log,
         writer,

@@ -37,6 +37,15 @@ pub(crate) struct LogWriter {
     previous: u32,
 }
 
+/// What a writer writes to.
+pub(crate) struct LogParts {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) active: Arc<Segment>,
+    pub(crate) spare: Arc<Spare>,
+    pub(crate) segment_bytes: u64,
+}
+
 /// Where a log ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogEnd {
@@ -48,15 +57,14 @@ pub(crate) struct LogEnd {
 
 impl LogWriter {
     /// A writer at the end of a log all of which is synced.
-    pub(crate) fn new(
-        disk: Arc<dyn Disk>,
-        log: Arc<Log>,
-        active: Arc<Segment>,
-        spare: Arc<Spare>,
-        random: Box<dyn RngCore + Send>,
-        segment_bytes: u64,
-        end: LogEnd,
-    ) -> Self {
+    pub(crate) fn new(parts: LogParts, random: Box<dyn RngCore + Send>, end: LogEnd) -> Self {
+        let LogParts {
+            disk,
+            log,
+            active,
+            spare,
+            segment_bytes,
+        } = parts;
         Self {
             disk,
             log,
@@ -120,10 +128,12 @@ impl LogWriter {
 
     /// The payload of a frame of this group.
     pub(crate) fn payload(&self, header: &frame::Header) -> &[u8] {
-        let start = header.address.get().saturating_sub(self.written.get()) as usize;
-        let start = start + frame::HEADER_LEN;
+        let start = header.address.get().saturating_sub(self.written.get());
+        let start = usize::try_from(start)
+            .unwrap_or(usize::MAX)
+            .saturating_add(frame::HEADER_LEN);
         self.group
-            .get(start..start + header.payload_len as usize)
+            .get(start..start.saturating_add(header.payload_len as usize))
             .unwrap_or_default()
     }
 

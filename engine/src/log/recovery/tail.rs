@@ -91,7 +91,7 @@ pub(super) fn cut(segment: &Segment, from: Address, last_byte: Option<Address>) 
 pub(super) fn file_end(segment: &Segment) -> Result<Address> {
     let len = segment
         .file
-        .len()
+        .size()
         .map_err(Error::io(format!("reading log/{}", segment.name)))?;
     Ok(segment
         .header

@@ -58,8 +58,7 @@ fn active_name(disk: &SimDisk) -> String {
     let names = disk.list().unwrap();
     names
         .into_iter()
-        .filter(|name| name.ends_with(".seg"))
-        .next_back()
+        .rfind(|name| name.ends_with(".seg"))
         .unwrap()
 }
 
