@@ -6,6 +6,7 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod crash;
 mod demo;
 mod docs;
 mod serve;

@@ -69,9 +69,32 @@ impl Server {
     }
 
     pub(crate) fn start_with(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(folder)
-            .arg("serve")
+        let mut serve = command(folder);
+        serve.arg("serve").args(arguments);
+        Self::spawn(serve, folder)
+    }
+
+    /// A server whose files cannot grow beyond this many KiB: to it, the disk is full there.
+    pub(crate) fn start_on_small_disk(folder: &Path, kib: u32, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("bash");
+        // The signal would end the process before it sees the error.
+        let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
+        shell.args([
+            "-c",
+            &limited,
+            "bash",
+            env!("CARGO_BIN_EXE_angzarr"),
+            "serve",
+        ]);
+        shell
             .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null());
+        Self::spawn(shell, folder)
+    }
+
+    fn spawn(mut serve: Command, folder: &Path) -> Self {
+        let mut child = serve
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
