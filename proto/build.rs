@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Options only: nothing refers to them, so that no code is made of them.
         .extern_path(".google.api", "::google_api")
         .btree_map(".")
+        .codec_path("crate::codec::Codec")
         .include_file("protocol.rs")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

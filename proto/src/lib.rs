@@ -5,6 +5,7 @@
 //! files beside this crate, but for the two messages of [`store::v1`] that carry stored pages
 //! as the bytes they were stored as.
 
+mod codec;
 mod descriptors;
 mod dialect;
 mod raw;

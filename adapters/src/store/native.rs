@@ -248,7 +248,10 @@ impl NativeStore {
 async fn run_blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|_| StoreError::Unavailable("the server is shutting down".to_owned()))?
+    joined(tokio::task::spawn_blocking(read).await)
+}
+
+/// What a task that reads the disk found.
+fn joined<T>(task: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    task.map_err(|_| StoreError::Unavailable("the server is shutting down".to_owned()))?
 }

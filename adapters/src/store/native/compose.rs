@@ -3,7 +3,7 @@
 
 use angzarr_engine::{Page, PageMark, Sequence, Span, Timestamp};
 use angzarr_proto::{Dialect, v1};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use v1::event_page::Payload;
@@ -112,7 +112,7 @@ pub(super) struct PageParts<'a> {
 /// Encodes pages behind each other, so that a chunk of them is one allocation.
 #[derive(Default)]
 pub(super) struct Composer {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     ends: Vec<usize>,
 }
 
@@ -120,7 +120,7 @@ impl Composer {
     pub(super) fn with_capacity(pages: usize, bytes: usize) -> Self {
         // Header, time and keys take about 24 bytes.
         Self {
-            buffer: BytesMut::with_capacity(bytes + pages * 24),
+            buffer: Vec::with_capacity(bytes + pages * 24),
             ends: Vec::with_capacity(pages),
         }
     }
@@ -151,7 +151,7 @@ impl Composer {
 
     /// The encoded pages.
     pub(super) fn finish(self) -> Vec<Bytes> {
-        let mut rest = self.buffer.freeze();
+        let mut rest = Bytes::from(self.buffer);
         let mut start = 0;
         self.ends
             .into_iter()

@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use angzarr_engine::{Engine, PageCursor, PageMark, Sequence, StoredPage, Timestamp, View};
 use angzarr_proto::store::v1 as pb;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use pb::read_request::Selection;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::compose::{Composer, PageParts, Shown, resolve};
-use super::{NativeStore, convert, run_blocking};
+use super::{NativeStore, convert, joined, run_blocking};
 use crate::StoreError;
 use crate::store::{ReadStream, Result};
 
 /// Bytes of payload in one answer, about.
 const CHUNK: usize = 256 * 1024;
+
+/// Answers read at a time, behind the first: handing over to another thread costs as much as
+/// reading one.
+const CHUNKS_AHEAD: usize = 4;
 
 /// An aggregate being read.
 struct Reading {
@@ -45,24 +50,32 @@ impl NativeStore {
         if reading.done {
             return Ok(first.boxed());
         }
-        let rest = stream::try_unfold(reading, |mut reading| async move {
-            if reading.done {
-                return Ok(None);
-            }
-            run_blocking(move || {
-                let pages = reading.next_pages()?;
-                Ok(Some((
-                    pb::ReadResponse {
-                        pages,
-                        ..Default::default()
-                    },
-                    reading,
-                )))
-            })
-            .await
-        });
+        let rest = stream::try_unfold(Some(read_ahead(reading)), |ahead| async move {
+            let Some(ahead) = ahead else {
+                return Ok::<_, StoreError>(None);
+            };
+            let (answers, reading) = joined(ahead.await)?;
+            let ahead = (!reading.done).then(|| read_ahead(reading));
+            Ok(Some((stream::iter(answers.into_iter().map(Ok)), ahead)))
+        })
+        .try_flatten();
         Ok(first.chain(rest).boxed())
     }
+}
+
+/// Starts to read the next chunks, so that they are read while those before them travel. A reader
+/// that stops holds twice as many and no thread.
+fn read_ahead(mut reading: Reading) -> JoinHandle<Result<(Vec<pb::ReadResponse>, Reading)>> {
+    spawn_blocking(move || {
+        let mut answers = Vec::with_capacity(CHUNKS_AHEAD);
+        while answers.len() < CHUNKS_AHEAD && !reading.done {
+            answers.push(pb::ReadResponse {
+                pages: reading.next_pages()?,
+                ..Default::default()
+            });
+        }
+        Ok((answers, reading))
+    })
 }
 
 impl Reading {
