@@ -217,7 +217,6 @@ impl Test {
             .collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of the operation")]
     fn append(
         &mut self,
         at: At,

@@ -1,6 +1,7 @@
 //! Documents name what exists, and their links lead somewhere.
 
 use super::{Source, expect_none, sources, top};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -26,6 +27,7 @@ fn the_architecture_names_every_crate_and_no_missing_file() {
         .into_iter()
         .find(|source| source.path == "ARCHITECTURE.md")
         .unwrap_or_else(|| panic!("ARCHITECTURE.md is missing"));
+    let tree = tree();
     let mut problems = Vec::new();
     for member in workspace_members() {
         if !document.text.contains(&format!("{member}/")) {
@@ -34,7 +36,7 @@ fn the_architecture_names_every_crate_and_no_missing_file() {
     }
     for (number, line) in document.lines() {
         for name in paths_in(line) {
-            if !top().join(name).exists() {
+            if !tree.iter().any(|path| is_or_ends_in(path, name)) {
                 problems.push(format!("line {number}: {name} does not exist"));
             }
         }
@@ -132,12 +134,29 @@ fn anchor_of(heading: &str) -> String {
         .collect()
 }
 
+/// Every file and every folder of the tree; folders end in a slash.
+fn tree() -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for source in sources() {
+        for (slash, _) in source.path.match_indices('/') {
+            paths.insert(source.path[..=slash].to_owned());
+        }
+        paths.insert(source.path);
+    }
+    paths
+}
+
+/// Inside the description of a crate a path is written from there.
+fn is_or_ends_in(path: &str, name: &str) -> bool {
+    path.strip_suffix(name)
+        .is_some_and(|before| before.is_empty() || before.ends_with('/'))
+}
+
 /// Words in backticks that look like a file or folder of this tree.
 fn paths_in(line: &str) -> impl Iterator<Item = &str> {
-    const ENDS: [&str; 8] = [".rs", ".md", ".toml", ".proto", ".yaml", ".py", ".sh", "/"];
+    const ENDS: [&str; 6] = [".rs", ".md", ".toml", ".proto", ".py", "/"];
     line.split('`').skip(1).step_by(2).filter(|word| {
-        word.contains('/')
-            && !word.contains(|c: char| c.is_whitespace() || "*{}<>$:".contains(c))
+        !word.contains(|c: char| c.is_whitespace() || "*{}<>$:".contains(c))
             && !word.starts_with('/')
             && ENDS.iter().any(|end| word.ends_with(end))
     })
