@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod docs;
 mod serve;
+mod slow;
 mod support;
 mod tools;
 mod usage;
