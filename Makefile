@@ -42,7 +42,8 @@ run: tools-run ## Build without RocksDB and play the demo (first time: about 3 m
 	@$(CARGO_TARGET_DIR)/debug/angzarr demo
 
 test: ## Install what the tests need, build everything with RocksDB, run every test
-	$(call say,Every test with RocksDB. First time: about 30 minutes on 2 cores (RocksDB alone 15); later: a few minutes.)
+	$(call say,Every test with RocksDB. First time: about 25 minutes on 2 cores (RocksDB alone 15); later: a few minutes.)
+	@$(MAKE) tools-test tools-python
 	@$(MAKE) test-rust
 	@$(MAKE) test-doc
 	@$(MAKE) test-python
