@@ -23,6 +23,9 @@ use crate::types::Position;
 use crate::worker::Worker;
 use start::{open_base, recover, run_writer, spawn, start_workers};
 
+/// Buffers of index changes that may wait in memory before the writer waits for the index's files.
+const LAYERS_MAX: usize = 4;
+
 /// An open event store: one writer, any number of readers. Cheap to share behind an [`Arc`].
 ///
 /// Dropping it closes it; [`close`](Self::close) does the same and reports failures.
@@ -115,6 +118,10 @@ impl Engine {
                 run_writer(core, &queue, || {
                     if shared.index.unwritten_bytes() > buffer {
                         wakers.iter().for_each(|waker| waker.wake());
+                        let poisoned = || shared.poison.cause().is_some();
+                        shared
+                            .index
+                            .wait_for_room(buffer.saturating_mul(LAYERS_MAX), poisoned);
                     }
                 })
             })?

@@ -11,7 +11,8 @@ mod registry;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocks;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 pub(crate) use keys::{AggregateId, Family};
 pub(crate) use layer::Layer;
@@ -73,6 +74,8 @@ pub(crate) struct Index {
     layers: RwLock<Layers>,
     registry: RwLock<Registry>,
     base: Option<Box<dyn Base>>,
+    /// Notified after each attempt to write a layer out.
+    written_out: (Mutex<()>, Condvar),
 }
 
 struct Layers {
@@ -90,6 +93,7 @@ impl Index {
             }),
             registry: RwLock::new(Registry::default()),
             base,
+            written_out: Default::default(),
         };
         let mut registry = Registry::default();
         index.for_each(&Range::prefix(Family::Timelines, &[]), |key, value| {
@@ -279,14 +283,21 @@ impl Index {
         let Some(base) = &self.base else {
             return Ok(());
         };
-        let frozen = {
-            let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-            if layers.active.is_empty() {
-                return Ok(());
-            }
-            let frozen = Arc::new(std::mem::take(&mut layers.active));
-            layers.frozen = Some(frozen.clone());
-            frozen
+        let leftover = {
+            let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
+            layers.frozen.is_some()
+        };
+        let mut written = self.write_layer(base.as_ref());
+        if leftover && written.is_ok() {
+            written = self.write_layer(base.as_ref());
+        }
+        self.written_out.1.notify_all();
+        written
+    }
+
+    fn write_layer(&self, base: &dyn Base) -> Result<()> {
+        let Some(frozen) = self.freeze() else {
+            return Ok(());
         };
         base.write(&frozen)?;
         self.layers
@@ -294,6 +305,32 @@ impl Index {
             .unwrap_or_else(PoisonError::into_inner)
             .frozen = None;
         Ok(())
+    }
+
+    /// The layer to write next: one that could not be written before, which must stay readable,
+    /// or else the one in use.
+    fn freeze(&self) -> Option<Arc<Layer>> {
+        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        if layers.frozen.is_none() && !layers.active.is_empty() {
+            layers.frozen = Some(Arc::new(std::mem::take(&mut layers.active)));
+        }
+        layers.frozen.clone()
+    }
+
+    /// Waits while more than `limit` bytes of changes are only in memory, so that files that take
+    /// them slowly slow the writer down instead of filling the memory.
+    pub(crate) fn wait_for_room(&self, limit: usize, give_up: impl Fn() -> bool) {
+        /// Looks again now and then, for `give_up` notifies nobody.
+        const LOOK: Duration = Duration::from_millis(100);
+        let mut turn = self
+            .written_out
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        while self.has_base() && self.unwritten_bytes() > limit && !give_up() {
+            let waited = self.written_out.1.wait_timeout(turn, LOOK);
+            turn = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 

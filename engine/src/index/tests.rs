@@ -107,3 +107,89 @@ proptest! {
         prop_assert_eq!(all, wanted);
     }
 }
+
+/// A base that takes a layer only when it is told to.
+struct Gate(Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Base for Gate {
+    fn get(&self, _: Family, _: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &Range, _: Direction, _: usize) -> Result<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+
+    fn write(&self, _: &Layer) -> Result<()> {
+        self.0.lock().unwrap().recv().unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn the_writer_waits_for_files_that_are_slow() {
+    let (open, gate) = std::sync::mpsc::channel();
+    let index = Index::new(Some(Box::new(Gate(Mutex::new(gate))))).unwrap();
+    let mut changes = apply::Changes::default();
+    changes.layer.put(Family::Heads, vec![1], vec![2; 1000]);
+    index.publish(changes);
+    let order = Mutex::new(Vec::new());
+    let ready = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| index.write_out().unwrap());
+        scope.spawn(|| {
+            ready.wait();
+            index.wait_for_room(100, || false);
+            order.lock().unwrap().push("went on");
+        });
+        ready.wait();
+        std::thread::yield_now();
+        order.lock().unwrap().push("written");
+        open.send(()).unwrap();
+    });
+    assert_eq!(*order.lock().unwrap(), ["written", "went on"]);
+    // Nobody waits for what will not come.
+    index.wait_for_room(0, || true);
+}
+
+/// Takes the second layer it is given, and every later one.
+#[derive(Default)]
+struct Reluctant {
+    base: Arc<MapBase>,
+    asked: std::sync::atomic::AtomicBool,
+}
+
+impl Base for Reluctant {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.base.get(family, key)
+    }
+
+    fn scan(&self, range: &Range, direction: Direction, limit: usize) -> Result<Vec<Entry>> {
+        self.base.scan(range, direction, limit)
+    }
+
+    fn write(&self, layer: &Layer) -> Result<()> {
+        if !self.asked.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            return Err(Error::Refused("not now".to_owned()));
+        }
+        self.base.write(layer)
+    }
+}
+
+#[test]
+fn what_could_not_be_written_out_stays_readable() {
+    let index = Index::new(Some(Box::new(Reluctant::default()))).unwrap();
+    let put = |key: u8| {
+        let mut changes = apply::Changes::default();
+        changes.layer.put(Family::Heads, vec![key], vec![key]);
+        index.publish(changes);
+    };
+    let read = || [1, 2].map(|key| index.get(Family::Heads, &[key]).unwrap());
+    put(1);
+    assert!(index.write_out().is_err());
+    put(2);
+    assert_eq!(read(), [Some(vec![1]), Some(vec![2])]);
+    index.write_out().unwrap();
+    assert_eq!(read(), [Some(vec![1]), Some(vec![2])]);
+    assert_eq!(index.unwritten_bytes(), 0);
+}
