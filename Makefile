@@ -27,7 +27,10 @@ BUILD_ALL = $(WITH_ROCKSDB) scripts/timed 'built in' $(CARGO) build $(ALL) --all
 
 say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-.PHONY: help run test build lint ci fmt bench tools-run tools-test tools-python rocksdb \
+# The steps share cargo's lock and print for a person: one after the other.
+.NOTPARALLEL:
+
+.PHONY: help run test build lint ci fmt bench bench-peers tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -44,9 +47,7 @@ run: tools-run ## Build without RocksDB and play the demo (first time: about 3 m
 test: ## Install what the tests need, build everything with RocksDB, run every test
 	$(call say,Every test with RocksDB. First time: about 25 minutes on 2 cores (RocksDB alone 15); later: a few minutes.)
 	@$(MAKE) tools-test tools-python
-	@$(MAKE) test-rust
-	@$(MAKE) test-doc
-	@$(MAKE) test-python
+	@$(MAKE) --keep-going test-rust test-doc test-python
 	$(call say,All tests passed.)
 
 build: rocksdb ## Make the production binary (release, with RocksDB)
@@ -55,10 +56,7 @@ build: rocksdb ## Make the production binary (release, with RocksDB)
 	@echo "The binary: $(CARGO_TARGET_DIR)/release/angzarr"
 
 lint: ## Check formatting, clippy, documentation, links, licences
-	@$(MAKE) lint-fmt
-	@$(MAKE) lint-clippy
-	@$(MAKE) lint-docs
-	@$(MAKE) lint-deny
+	@$(MAKE) --keep-going lint-fmt lint-clippy lint-docs lint-deny
 
 ci: ## What the build machine runs: tests and checks, with a summary
 	@bash .ci/run
@@ -113,12 +111,12 @@ lint-fmt:
 	@$(CARGO) fmt --all --check
 
 lint-clippy: rocksdb
-	$(call say,Clippy, with RocksDB and without)
+	$(call say,Clippy with RocksDB and without)
 	@$(WITH_ROCKSDB) $(CARGO) clippy $(ALL) --all-targets -- -D warnings
 	@$(CARGO) clippy --locked -p angzarr-server --no-default-features -- -D warnings
 
 lint-docs: rocksdb
-	$(call say,Documentation: rustdoc without warnings, links and named files)
+	$(call say,Documentation: rustdoc without warnings; links; named files)
 	@$(WITH_ROCKSDB) RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(ALL) --no-deps
 	@$(WITH_ROCKSDB) $(CARGO) test $(ALL) --test tidy
 
