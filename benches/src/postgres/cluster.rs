@@ -3,10 +3,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::child::free_address;
+
 /// What differs from the defaults: memory enough to never read from disk, and no checkpoint
 /// within a run. Durability is written out although it is the default.
 const SETTINGS: &str = "\
-listen_addresses = ''
+listen_addresses = '127.0.0.1'
 max_connections = 400
 fsync = on
 synchronous_commit = on
@@ -19,12 +21,14 @@ checkpoint_timeout = 30min
 autovacuum = off
 ";
 
-/// A database cluster in a folder of its own, reached through a Unix socket.
+/// A database cluster in a folder of its own, reached over loopback like the servers it is
+/// compared with.
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
     programs: PathBuf,
     user: Option<&'static str>,
+    port: u16,
     pid: u32,
 }
 
@@ -37,11 +41,13 @@ impl Cluster {
     pub fn start(parent: &Path) -> io::Result<Self> {
         let folder = parent.join("postgres");
         fs::create_dir_all(&folder)?;
+        let port = free_address()?.port();
         let user = is_root()?.then_some("postgres");
         let mut cluster = Self {
             folder,
             programs: programs()?,
             user,
+            port,
             pid: 0,
         };
         if let Some(user) = user {
@@ -59,7 +65,7 @@ impl Cluster {
             .arg("-D")
             .arg(&data))?;
         let settings = format!(
-            "{SETTINGS}unix_socket_directories = '{}'\n",
+            "{SETTINGS}port = {port}\nunix_socket_directories = '{}'\n",
             cluster.folder.display()
         );
         fs::write(data.join("postgresql.auto.conf"), settings)?;
@@ -78,8 +84,8 @@ impl Cluster {
     #[must_use]
     pub fn connection(&self) -> String {
         format!(
-            "host={} user=postgres dbname=postgres",
-            self.folder.display()
+            "host=127.0.0.1 port={} user=postgres dbname=postgres",
+            self.port
         )
     }
 
