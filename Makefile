@@ -30,7 +30,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt bench bench-peers tools-run tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt bench bench-peers bench-memory tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -72,6 +72,11 @@ bench-peers: rocksdb ## Compare the server with its limit and with PostgreSQL (a
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --features postgres --bins
 	@$(CARGO_TARGET_DIR)/release/peers --angzarr $(CARGO_TARGET_DIR)/release/angzarr
+
+bench-memory: rocksdb ## Fill a server with a million aggregates, kill it, open it again (3 GB of disk)
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --bin memory
+	@$(CARGO_TARGET_DIR)/release/memory --angzarr $(CARGO_TARGET_DIR)/release/angzarr
 
 # ---- what the targets above need -------------------------------------------------------------
 
