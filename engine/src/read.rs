@@ -158,6 +158,8 @@ impl Engine {
         }
         PageCursor {
             shared: self.shared.clone(),
+            key: view.key.clone(),
+            own: view.own.map(|(id, _)| id.timeline),
             reader: FrameReader::new(self.shared.log.clone(), self.shared.settled()),
             parts,
             backwards,

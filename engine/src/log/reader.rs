@@ -24,8 +24,8 @@ pub(crate) struct Frame {
 /// Reads frames and verifies each before it returns it.
 pub(crate) struct FrameReader {
     log: Arc<Log>,
-    /// Segment of the last read, and where the next one begins.
-    segment: Option<(Arc<Segment>, Option<Address>)>,
+    /// Segment of the last read, and an address up to which it is known to be the right one.
+    segment: Option<(Arc<Segment>, Address)>,
     window: Bytes,
     window_at: Address,
     sequential: bool,
@@ -119,17 +119,16 @@ impl FrameReader {
     }
 
     fn segment_for(&mut self, address: Address) -> Result<Arc<Segment>> {
-        if let Some((segment, next)) = &self.segment
+        if let Some((segment, until)) = &self.segment
             && segment.header.base <= address
-            && next.is_some_and(|next| address < next)
+            && address < *until
         {
             return Ok(segment.clone());
         }
-        let found = self
+        let (segment, next) = self
             .log
             .segment_at(address)
             .ok_or_else(|| self.corrupt(address, "no segment holds this address"))?;
-        let segment = found.0.clone();
         if self
             .segment
             .as_ref()
@@ -137,7 +136,8 @@ impl FrameReader {
         {
             self.window = Bytes::new();
         }
-        self.segment = Some(found);
+        // What is settled stands in segments that exist: later ones begin behind the limit.
+        self.segment = Some((segment.clone(), next.unwrap_or(self.limit)));
         Ok(segment)
     }
 

@@ -6,17 +6,21 @@ use bytes::Bytes;
 
 use super::StoredPage;
 use crate::error::Result;
-use crate::index::keys::{self, Location};
+use crate::index::keys::{self, Location, TimelineId};
 use crate::index::{AggregateId, Direction, Family, Range, damaged};
 use crate::log::codec::BadRecord;
 use crate::log::record::{Pages, Record, records};
 use crate::log::{Frame, FrameReader};
 use crate::shared::Shared;
-use crate::types::Sequence;
+use crate::types::{AggregateKey, Sequence};
 
 /// Goes through events of one aggregate, holding one chunk of them at a time.
 pub struct PageCursor {
     pub(super) shared: Arc<Shared>,
+    /// The aggregate being read.
+    pub(super) key: AggregateKey,
+    /// Its own timeline; what stands on another is inherited from main.
+    pub(super) own: Option<TimelineId>,
     pub(super) reader: FrameReader,
     /// What is still to be read; the next part last.
     pub(super) parts: Vec<(AggregateId, Sequence, Sequence)>,
@@ -66,7 +70,7 @@ impl PageCursor {
 
     /// Finds where the next events stand.
     fn locate(&mut self) -> Result<()> {
-        const STEP: usize = 256;
+        const STEP: usize = 1024;
         let Some(&(id, from, to)) = self.parts.last() else {
             return Ok(());
         };
@@ -154,16 +158,16 @@ impl PageCursor {
     }
 
     fn is_wanted(&self, found: &Pages<'_>, id: AggregateId, first: Sequence) -> bool {
+        let inherited = self.own != Some(id.timeline);
+        let edition = if inherited {
+            ""
+        } else {
+            self.key.edition.as_str()
+        };
         found.first == first
             && found.key.root == id.root
-            && self
-                .shared
-                .index
-                .registry()
-                .name(id.timeline)
-                .is_none_or(|(edition, domain)| {
-                    edition.as_str() == found.key.edition && domain.as_str() == found.key.domain
-                })
+            && found.key.edition == edition
+            && found.key.domain == self.key.domain.as_str()
     }
 }
 
