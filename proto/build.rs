@@ -6,7 +6,8 @@ use std::{env, fs};
 
 const ROOT: &str = "proto";
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
+    "angzarr/internal/v1/internal.proto",
     "angzarr/store/v1/store.proto",
     "angzarr_client/proto/angzarr/status/dlq.proto",
     "angzarr_client/proto/angzarr/v1/command_handler.proto",

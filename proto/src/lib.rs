@@ -25,6 +25,11 @@ pub use dialect::Dialect;
 pub use generated::angzarr_client::proto::angzarr::{status, v1};
 pub use generated::sererr;
 
+/// What the server stores in its own domains: package `angzarr.internal.v1`.
+pub mod internal {
+    pub use crate::generated::angzarr::internal::v1;
+}
+
 /// The database protocol.
 pub mod store {
     /// Package `angzarr.store.v1`.

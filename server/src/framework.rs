@@ -7,6 +7,8 @@ use prost_types::Any;
 /// Prefix of every type URL the server writes.
 pub const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
 
+const INTERNAL_PACKAGE: &str = "angzarr.internal.v1";
+
 /// Bare names of the protocol messages that may travel in an `Any`.
 const NAMES: [&str; 14] = [
     "AngzarrDeadLetter",
@@ -59,6 +61,15 @@ pub fn type_url(name: &str, dialect: Dialect) -> String {
 pub fn pack(name: &str, message: &impl Message) -> Any {
     Any {
         type_url: type_url(name, Dialect::V1),
+        value: message.encode_to_vec(),
+    }
+}
+
+/// Packs a message of the server's own, as it is stored in internal domains.
+#[must_use]
+pub fn pack_internal(name: &str, message: &impl Message) -> Any {
+    Any {
+        type_url: format!("{TYPE_URL_PREFIX}{INTERNAL_PACKAGE}.{name}"),
         value: message.encode_to_vec(),
     }
 }

@@ -1,12 +1,18 @@
 //! Which business code serves which domain.
 
+mod reactions;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use angzarr_proto::Dialect;
 
 use crate::coordinator::Limits;
 use crate::handler::{AnswerLimits, CommandHandler, PeerSettings, Retries, Upcaster};
+
+pub(crate) use reactions::wanted;
+pub use reactions::{Input, Reaction, ReactionKind, ReactionSettings};
 
 /// Calls to one upcaster at a time.
 const UPCASTS: usize = 1024;
@@ -72,6 +78,7 @@ pub struct Domain {
 #[derive(Debug, Default)]
 pub struct Registry {
     domains: BTreeMap<String, Domain>,
+    reactions: Vec<Arc<Reaction>>,
 }
 
 impl Registry {
@@ -96,11 +103,45 @@ impl Registry {
                 ));
             }
         }
-        let mut registry = Self { domains };
+        let mut registry = Self {
+            domains,
+            reactions: Vec::new(),
+        };
         for settings in upcasters {
             registry.add_upcaster(settings, limits)?;
         }
         Ok(registry)
+    }
+
+    /// Adds the components that react to events, in the order in which they react.
+    ///
+    /// # Errors
+    /// A sentence that names the component: an address that is none, a name or a domain that is
+    /// used twice, missing inputs.
+    pub fn with_reactions(
+        mut self,
+        settings: Vec<ReactionSettings>,
+        limits: Limits,
+    ) -> Result<Self, String> {
+        let reactions = reactions::reactions(settings, limits)?;
+        let clash = reactions
+            .iter()
+            .find(|reaction| self.domains.contains_key(&reaction.domain));
+        if let Some(reaction) = clash {
+            return Err(format!(
+                "the process manager `{}` has the domain `{}`, which an aggregate serves: give it \
+                 a domain of its own",
+                reaction.name, reaction.domain
+            ));
+        }
+        self.reactions = reactions;
+        Ok(self)
+    }
+
+    /// The components that react to events.
+    #[must_use]
+    pub fn reactions(&self) -> &[Arc<Reaction>] {
+        &self.reactions
     }
 
     /// The domain of that name.

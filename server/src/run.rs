@@ -56,6 +56,7 @@ pub enum RunError {
 
 /// A server that has its data open and its addresses bound, and may serve.
 pub struct Instance {
+    coordinator: Arc<Coordinator>,
     opened: Opened,
     listeners: Vec<Listener>,
     urls: Vec<String>,
@@ -88,10 +89,11 @@ impl Instance {
         };
         let store = opened.store();
         let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings);
+        let coordinator = Arc::new(coordinator);
         let bytes = limits.message_bytes;
         let grpc = StoreService::new(store.clone(), shutdown.clone())
             .add_to(GrpcServer::new(bytes))
-            .add_service(CommandService::server(Arc::new(coordinator), bytes))
+            .add_service(CommandService::server(coordinator.clone(), bytes))
             .add_service(QueryService::server(
                 Queries::new(store.clone(), limits),
                 bytes,
@@ -110,6 +112,7 @@ impl Instance {
         }
         let drain = config.server.drain_timeout;
         Ok(Self {
+            coordinator,
             opened,
             listeners,
             urls,
@@ -140,11 +143,14 @@ impl Instance {
         let health = self.grpc.health();
         let (store, shutdown) = (self.opened.store(), self.shutdown.clone());
         let watching = tokio::spawn(async move { health.follow_store(store, shutdown).await });
+        let consumers = self.coordinator.start_reactions(&self.shutdown);
         let served = self
             .grpc
             .serve(self.listeners, self.shutdown.clone(), self.drain)
             .await;
         self.shutdown.cancel();
+        consumers.stopped().await;
+        drop(self.coordinator);
         if let Err(error) = watching.await {
             tracing::error!(%error, "the health check ended early");
         }

@@ -159,18 +159,6 @@ pub(super) fn upcasters(sections: Vec<Section>) -> Result<Vec<Upcaster>, ConfigE
     sections.into_iter().map(read).collect()
 }
 
-/// Kinds of component that a later version runs are refused, not ignored: events that nobody
-/// reacts to would look like a broken saga.
-pub(super) fn refuse_reactions(root: &mut Section) -> Result<(), ConfigError> {
-    for kind in ["sagas", "process_managers", "projectors"] {
-        if let Some(node) = root.take(kind) {
-            let problem = "this version does not run them yet; remove the list to start";
-            return Err(root.bad(kind, &node.origin, problem));
-        }
-    }
-    Ok(())
-}
-
 /// What every kind of component has.
 struct Common {
     domain: String,
@@ -200,7 +188,7 @@ impl Common {
 }
 
 impl Retries {
-    fn read(mut section: Section) -> Result<Self, ConfigError> {
+    pub(super) fn read(mut section: Section) -> Result<Self, ConfigError> {
         let default = Self::default();
         let retries = Self {
             attempts: section.parse("attempts", default.attempts, value::number(1, 1000))?,
@@ -215,14 +203,14 @@ impl Retries {
     }
 }
 
-fn dialect(text: &str) -> Result<Option<Dialect>, String> {
+pub(super) fn dialect(text: &str) -> Result<Option<Dialect>, String> {
     let named = Dialect::ALL.map(|dialect| (dialect.name(), Some(dialect)));
     let mut choices = vec![("auto", None)];
     choices.extend(named);
     value::choice(&choices, text)
 }
 
-fn domain(text: &str) -> Result<(), String> {
+pub(super) fn domain(text: &str) -> Result<(), String> {
     let mut bytes = text.bytes();
     let first = bytes
         .next()

@@ -1,3 +1,7 @@
+mod reactions;
+
+use reactions::REACTIONS;
+
 /// A key of the configuration, as the manual describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -18,7 +22,28 @@ const fn key(name: &'static str, default: &'static str, meaning: &'static str) -
 }
 
 /// Every key there is. A test holds it against what is read.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] = &joined::<{ GENERAL.len() + REACTIONS.len() }>(GENERAL, &REACTIONS);
+
+/// Two lists as one; `N` is the sum of their lengths.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses what is out of range"
+)]
+const fn joined<const N: usize>(left: &[Key], right: &[Key]) -> [Key; N] {
+    let mut all = [left[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < left.len() {
+            left[at]
+        } else {
+            right[at - left.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
+const GENERAL: &[Key] = &[
     key(
         "server.listen",
         "127.0.0.1:1310",

@@ -5,6 +5,7 @@ mod error;
 mod interpolate;
 mod keys;
 mod node;
+mod reaction;
 mod section;
 mod sources;
 mod storage;
@@ -20,6 +21,7 @@ pub use self::{
     component::{Aggregate, Endpoint, Retries, Snapshots, Upcaster},
     error::{ConfigError, Origin},
     keys::{KEYS, Key},
+    reaction::{Input, Reaction},
     sources::Sources,
     storage::{Bus, Durability, Index, NativeStorage, RemoteStorage, Storage},
 };
@@ -42,6 +44,12 @@ pub struct Config {
     pub aggregates: Vec<Aggregate>,
     /// Event upcasters, at most one for each domain.
     pub upcasters: Vec<Upcaster>,
+    /// Translators of events into commands.
+    pub sagas: Vec<Reaction>,
+    /// Coordinators with events of their own.
+    pub process_managers: Vec<Reaction>,
+    /// Builders of read models.
+    pub projectors: Vec<Reaction>,
 }
 
 /// Where and how to listen.
@@ -133,7 +141,7 @@ impl Config {
 
     fn read(tree: Node) -> Result<Self, ConfigError> {
         let mut root = Section::new("", tree)?;
-        let config = Self {
+        let mut config = Self {
             server: Server::read(root.section("server")?)?,
             storage: Storage::read(root.section("storage")?)?,
             bus: Bus::read_either(&mut root)?,
@@ -141,8 +149,11 @@ impl Config {
             log: Log::read(root.section("log")?)?,
             aggregates: component::aggregates(root.sections("aggregates")?)?,
             upcasters: component::upcasters(root.sections("upcasters")?)?,
+            sagas: Vec::new(),
+            process_managers: Vec::new(),
+            projectors: Vec::new(),
         };
-        component::refuse_reactions(&mut root)?;
+        reaction::Reactions::read(&mut root)?.fill(&mut config);
         root.finish()?;
         Ok(config)
     }

@@ -240,15 +240,24 @@ fn problems_name_key_and_line() {
         ),
         (
             "sagas:\n  - {name: a}\n",
-            "angzarr.yaml, line 2: sagas: this version does not run them yet",
+            "angzarr.yaml, line 2: sagas[0].address: is missing",
         ),
         (
-            "process_managers: []\n",
-            "process_managers: this version does not run them yet",
+            "sagas:\n  - {name: a, address: 'http://h:1'}\n",
+            "angzarr.yaml, line 2: sagas[0].inputs: needs at least one",
         ),
         (
-            "projectors: []\n",
-            "projectors: this version does not run them yet",
+            "process_managers:\n  - {name: a, address: 'http://h:1', inputs: [{domain: b}]}\n",
+            "angzarr.yaml, line 2: process_managers[0].domain: is missing",
+        ),
+        (
+            "projectors:\n  - {name: A, address: 'http://h:1', inputs: [{domain: b}]}\n",
+            "projectors[0].name: \"A\" is not a name",
+        ),
+        (
+            "sagas:\n  - {name: a, address: 'http://h:1', inputs: [{domain: b}]}\n\
+             projectors:\n  - {name: a, address: 'http://h:1', inputs: [{domain: b}]}\n",
+            "angzarr.yaml, line 4: projectors[0].name: \"a\" is the name of an entry above",
         ),
         ("server: [\n", "angzarr.yaml, line 1: not valid YAML:"),
         (
@@ -405,7 +414,7 @@ fn keys_are_those_of_the_manual() {
             let nested = KEYS.iter().any(|k| {
                 k.name.starts_with(&format!("{name}.")) || k.name.starts_with(&format!("{name}[]"))
             });
-            let skipped = ["messaging", "sagas", "process_managers", "projectors"];
+            let skipped = ["messaging"];
             let listed = KEYS.iter().any(|k| k.name == name);
             assert!(
                 nested || listed || skipped.contains(&key.as_str()),
@@ -427,6 +436,16 @@ fn set_minimum(tree: &mut Node, name: &str) {
         if name.starts_with(list) {
             put(tree, &[&format!("{list}[]"), "domain"], "a");
             put(tree, &[&format!("{list}[]"), "address"], "http://h:1");
+        }
+    }
+    for list in ["sagas", "process_managers", "projectors"] {
+        if name.starts_with(list) {
+            let item = format!("{list}[]");
+            put(tree, &[&item, "name"], "a");
+            put(tree, &[&item, "address"], "http://h:1");
+            if list == "process_managers" {
+                put(tree, &[&item, "domain"], "a");
+            }
         }
     }
 }
@@ -476,6 +495,24 @@ fn known_by_section() -> BTreeMap<String, Vec<String>> {
             "aggregates[].retries",
             format!(
                 "aggregates: [{{domain: a, address: 'http://h:1', retries: {{{unknown}: 1}}}}]\n"
+            ),
+        ),
+        (
+            "sagas[]",
+            format!(
+                "sagas: [{{name: a, address: 'http://h:1', inputs: [{{domain: b}}], {unknown}: 1}}]\n"
+            ),
+        ),
+        (
+            "projectors[]",
+            format!(
+                "projectors: [{{name: a, address: 'http://h:1', inputs: [{{domain: b}}], {unknown}: 1}}]\n"
+            ),
+        ),
+        (
+            "process_managers[]",
+            format!(
+                "process_managers: [{{name: a, domain: c, address: 'http://h:1', inputs: [{{domain: b}}], {unknown}: 1}}]\n"
             ),
         ),
         (

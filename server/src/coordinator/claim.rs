@@ -1,6 +1,7 @@
 use angzarr_proto::store::v1::Claim;
 use angzarr_proto::v1::{
-    AngzarrDeferredSequence, CommandBook, Notification, PageHeader, command_page, page_header,
+    AngzarrDeferredSequence, CommandBook, Cover, Notification, PageHeader, command_page,
+    page_header,
 };
 use prost::Message;
 
@@ -77,9 +78,26 @@ pub(super) fn notified(book: &CommandBook) -> Option<&'static str> {
     }
 }
 
+/// What a component makes of an event, as part of a claim.
+pub(super) fn event_key(component: &str, source: &Cover, sequence: u32) -> Vec<u8> {
+    tuple_key(&AngzarrDeferredSequence {
+        source: Some(source.clone()),
+        source_seq: sequence,
+        source_component: component.to_owned(),
+        command_index: 0,
+    })
+}
+
+fn deferred_claim(kind: &str, deferred: &AngzarrDeferredSequence) -> Claim {
+    Claim {
+        kind: kind.to_owned(),
+        key: tuple_key(deferred),
+    }
+}
+
 /// The key is stored for ever: the layout (each text behind its length, numbers big-endian)
 /// must not change.
-fn deferred_claim(kind: &str, deferred: &AngzarrDeferredSequence) -> Claim {
+pub(super) fn tuple_key(deferred: &AngzarrDeferredSequence) -> Vec<u8> {
     let mut key = Vec::with_capacity(128);
     let source = deferred.source.clone().unwrap_or_default();
     put_text(&mut key, validate::edition_name(&source));
@@ -93,10 +111,7 @@ fn deferred_claim(kind: &str, deferred: &AngzarrDeferredSequence) -> Claim {
     key.extend_from_slice(&deferred.source_seq.to_be_bytes());
     put_text(&mut key, &deferred.source_component);
     key.extend_from_slice(&deferred.command_index.to_be_bytes());
-    Claim {
-        kind: kind.to_owned(),
-        key,
-    }
+    key
 }
 
 fn put_text(key: &mut Vec<u8>, text: &str) {

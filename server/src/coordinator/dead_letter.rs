@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use angzarr_proto::store::v1::Claim;
 use angzarr_proto::v1::{
     AngzarrDeadLetter, Cover, EventPage, MergeStrategy, SequenceMismatchDetails, Uuid,
     angzarr_dead_letter, event_page,
@@ -15,6 +16,8 @@ use crate::handler::RawBook;
 /// Dead letters of a domain are the events of one aggregate, in the order in which they came.
 const DOMAIN_PREFIX: &str = "angzarr.dlq.";
 const ROOT: [u8; 16] = [0; 16];
+/// Claims of failures that may be reported again after a crash.
+const CLAIM_KIND: &str = "dead-letter";
 
 impl Coordinator {
     /// Stores a stale command for a person to look at, then gives the refusal that says so.
@@ -38,29 +41,48 @@ impl Coordinator {
             prior.next_sequence,
             refusal_reason(expected, prior),
         );
+        self.store_dead_letter(&domain, letter, None).await?;
+        Ok(refusal)
+    }
+
+    /// Adds to the dead letters of a domain; durable when it returns. A letter with a key is
+    /// stored once, however often that is asked for.
+    pub(super) async fn store_dead_letter(
+        &self,
+        domain: &str,
+        letter: AngzarrDeadLetter,
+        key: Option<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let correlation_id = letter
+            .cover
+            .as_ref()
+            .map(|cover| cover.correlation_id.clone())
+            .unwrap_or_default();
         let event = framework::pack("AngzarrDeadLetter", &letter);
-        let cover = Cover {
-            domain: format!("{DOMAIN_PREFIX}{domain}"),
-            root: Some(Uuid {
-                value: ROOT.to_vec(),
-            }),
-            correlation_id: command.cover.correlation_id.clone(),
-            ..Cover::default()
-        };
         self.append(NewEvents {
-            cover,
+            cover: Cover {
+                domain: format!("{DOMAIN_PREFIX}{domain}"),
+                root: Some(Uuid {
+                    value: ROOT.to_vec(),
+                }),
+                correlation_id,
+                ..Cover::default()
+            },
             pages: vec![EventPage {
                 payload: Some(event_page::Payload::Event(event)),
                 ..EventPage::default()
             }],
             next_sequence: None,
-            claim: None,
+            claim: key.map(|key| Claim {
+                kind: CLAIM_KIND.to_owned(),
+                key,
+            }),
             snapshot: None,
             cascade_id: None,
             isolated: false,
         })
         .await?;
-        Ok(refusal)
+        Ok(())
     }
 }
 

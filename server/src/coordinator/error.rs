@@ -91,6 +91,27 @@ pub struct Mismatch {
 }
 
 impl Error {
+    /// Whether the same request may succeed later, unchanged or decided again.
+    #[must_use]
+    pub fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::Mismatch(_) | Self::CascadeConflict { .. } | Self::Busy(_) => true,
+            Self::Handler(error) => error.is_worth_retrying(),
+            Self::Store(error) => matches!(
+                error,
+                StoreError::Conflict { .. }
+                    | StoreError::Busy(_)
+                    | StoreError::Unavailable(_)
+                    | StoreError::Poisoned(_)
+            ),
+            Self::Invalid(_)
+            | Self::UnknownDomain { .. }
+            | Self::DeadLettered { .. }
+            | Self::Revoked { .. }
+            | Self::TooLong(_) => false,
+        }
+    }
+
     pub(super) fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())
     }

@@ -7,15 +7,19 @@ mod command_handler;
 mod compensation;
 mod concurrency;
 mod dead_letter;
+mod delivery;
 mod edition;
 mod error;
+mod event_failure;
 mod fact;
 mod limits;
 mod load;
 mod merge;
 mod parts;
+mod projector;
 mod query;
 mod queue;
+mod reactions;
 mod speculation;
 mod stream;
 mod sync_mode;
@@ -26,6 +30,7 @@ use std::time::Duration;
 
 use angzarr_adapters::EventStore;
 
+pub use delivery::{Consumers, Progress};
 pub use error::{Error, Mismatch};
 pub use limits::Limits;
 pub use query::{Queries, Results};

@@ -62,6 +62,27 @@ impl Error {
         matches!(self, Self::Refused(status) if status.code() == tonic::Code::Unimplemented)
     }
 
+    /// Whether the same call may succeed later: the peer is away, overloaded, or in the way of
+    /// itself.
+    #[must_use]
+    pub fn is_worth_retrying(&self) -> bool {
+        match self {
+            Self::Refused(status) => {
+                matches!(
+                    status.code(),
+                    tonic::Code::Unavailable
+                        | tonic::Code::DeadlineExceeded
+                        | tonic::Code::ResourceExhausted
+                        | tonic::Code::Aborted
+                        | tonic::Code::Internal
+                ) || (status.code() == tonic::Code::FailedPrecondition
+                    && status.message().starts_with("Sequence mismatch:"))
+            }
+            Self::Unreachable { .. } | Self::Deadline { .. } | Self::Nonsense { .. } => true,
+            Self::Overfull { .. } => false,
+        }
+    }
+
     /// Whether the peer is away for now, as opposed to unable or unwilling.
     #[must_use]
     pub fn is_transient(&self) -> bool {

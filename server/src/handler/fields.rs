@@ -107,6 +107,8 @@ pub(crate) struct PageOutline<'a> {
     pub(crate) event: &'a [u8],
     /// Field 6: the page is pending.
     pub(crate) no_commit: bool,
+    /// Place of the event in its aggregate, where the header names one.
+    pub(crate) sequence: Option<u32>,
 }
 
 impl<'a> PageOutline<'a> {
@@ -124,6 +126,11 @@ impl<'a> PageOutline<'a> {
                     ..
                 } => outline.read_any(any)?,
                 Field {
+                    number: 1,
+                    value: Value::Bytes(header),
+                    ..
+                } => outline.read_header(header)?,
+                Field {
                     number: 6,
                     value: Value::Varint(flag),
                     ..
@@ -134,6 +141,20 @@ impl<'a> PageOutline<'a> {
             }
         }
         Ok(outline)
+    }
+
+    fn read_header(&mut self, header: &'a [u8]) -> Result<(), Malformed> {
+        for field in Fields::of(header) {
+            if let Field {
+                number: 1,
+                value: Value::Varint(sequence),
+                ..
+            } = field?
+            {
+                self.sequence = Some(u32::try_from(sequence).map_err(|_| Malformed)?);
+            }
+        }
+        Ok(())
     }
 
     fn read_any(&mut self, any: &'a [u8]) -> Result<(), Malformed> {

@@ -1,4 +1,6 @@
-use angzarr_proto::v1::{CommandBook, Cover, EventBook, Snapshot};
+use std::collections::BTreeMap;
+
+use angzarr_proto::v1::{CascadeErrorMode, CommandBook, Cover, EventBook, Snapshot, SyncMode};
 use bytes::Bytes;
 
 /// `EventBook` with its pages left encoded, so that stored bytes reach a peer as they are.
@@ -52,4 +54,28 @@ pub(super) struct RawUpcastRequest {
     pub(super) domain: String,
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub(super) events: Vec<Bytes>,
+}
+
+/// `SagaHandleRequest` over a [`RawBook`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RawSagaRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) source: Option<RawBook>,
+    #[prost(enumeration = "SyncMode", tag = "2")]
+    pub(super) sync_mode: i32,
+    #[prost(enumeration = "CascadeErrorMode", tag = "3")]
+    pub(super) cascade_error_mode: i32,
+    #[prost(btree_map = "string, uint32", tag = "4")]
+    pub(super) destination_sequences: BTreeMap<String, u32>,
+}
+
+/// `ProcessManagerHandleRequest` over [`RawBook`]s.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RawProcessManagerRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) trigger: Option<RawBook>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) process_state: Option<RawBook>,
+    #[prost(btree_map = "string, uint32", tag = "3")]
+    pub(super) destination_sequences: BTreeMap<String, u32>,
 }

@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod fields;
 mod messages;
 mod peer;
+mod reaction;
 mod retry;
 pub(crate) mod trace;
 mod upcaster;
@@ -17,5 +18,6 @@ pub use dialect::{book_for_caller, notification_for_caller, type_url_for_caller}
 pub use error::Error;
 pub use messages::RawBook;
 pub use peer::PeerSettings;
+pub use reaction::{ReactionMode, Reactor};
 pub use retry::Retries;
 pub use upcaster::Upcaster;

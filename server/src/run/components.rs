@@ -4,7 +4,10 @@ use crate::{
     config::{self, Config},
     coordinator::Limits,
     handler::Retries,
-    registry::{HandlerSettings, Registry, Snapshots, UpcasterSettings},
+    registry::{
+        HandlerSettings, Input, ReactionKind, ReactionSettings, Registry, Snapshots,
+        UpcasterSettings,
+    },
 };
 
 /// The business code of every configured domain.
@@ -14,7 +17,43 @@ use crate::{
 pub(super) fn registry(config: &Config) -> Result<Registry, String> {
     let handlers = config.aggregates.iter().map(handler).collect();
     let upcasters = config.upcasters.iter().map(upcaster).collect();
-    Registry::new(handlers, upcasters, limits(&config.limits))
+    if !config.sagas.is_empty() || !config.process_managers.is_empty() {
+        return Err("sagas and process_managers: this version does not run them yet".to_owned());
+    }
+    let limits = limits(&config.limits);
+    let of_kind = |kind| move |entry: &config::Reaction| reaction(kind, entry);
+    // Read models first: who waits for all of them finds them built.
+    let projectors = config
+        .projectors
+        .iter()
+        .map(of_kind(ReactionKind::Projector));
+    let sagas = config.sagas.iter().map(of_kind(ReactionKind::Saga));
+    let process_managers = config
+        .process_managers
+        .iter()
+        .map(of_kind(ReactionKind::ProcessManager));
+    let reactions = projectors.chain(sagas).chain(process_managers).collect();
+    Registry::new(handlers, upcasters, limits)?.with_reactions(reactions, limits)
+}
+
+fn reaction(kind: ReactionKind, entry: &config::Reaction) -> ReactionSettings {
+    let inputs = entry.inputs.iter().map(|input| Input {
+        domain: input.domain.clone(),
+        types: input.types.clone(),
+    });
+    ReactionSettings {
+        kind,
+        name: entry.name.clone(),
+        domain: entry.domain.clone(),
+        address: entry.address.to_string(),
+        dialect: entry.dialect,
+        timeout: entry.timeout,
+        retries: retries(entry.retries),
+        concurrency: entry.concurrency,
+        inputs: inputs.collect(),
+        targets: entry.targets.clone(),
+        all_editions: entry.all_editions,
+    }
 }
 
 /// Numbers beyond the address space of this machine mean "as much as there is".

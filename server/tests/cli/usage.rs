@@ -128,7 +128,7 @@ fn a_wrong_configuration_ends_with_2_and_names_the_line() {
         ),
         (
             &["--set", "sagas=[{name: a}]"],
-            "sagas: this version does not run them yet",
+            "sagas[0].address: is missing",
         ),
         (&["--set", "colour=red"], "flag --set: unknown key colour"),
     ] {

@@ -324,7 +324,7 @@ fn answer(result: business_response::Result) -> BusinessResponse {
     }
 }
 
-fn rename(mut request: HttpRequest<Body>, dialect: Dialect) -> HttpRequest<Body> {
+pub(crate) fn rename(mut request: HttpRequest<Body>, dialect: Dialect) -> HttpRequest<Body> {
     let path = match Dialect::of_path(request.uri().path()) {
         Some((asked, method)) if asked == dialect => {
             format!("/{}.{method}", Dialect::V1.package())

@@ -6,20 +6,26 @@ use std::time::Duration;
 use angzarr_adapters::{EventStore, Limits, NativeStore};
 use angzarr_engine::Options;
 use angzarr_proto::Dialect;
+use angzarr_proto::store::v1::{
+    CommitCascadeRequest, Filter, ReadAllRequest, RollbackCascadeRequest, read_all_response,
+};
 use angzarr_proto::v1::command_handler_coordinator_service_client::CommandHandlerCoordinatorServiceClient;
 use angzarr_proto::v1::event_query_service_client::EventQueryServiceClient;
 use angzarr_proto::v1::event_stream_service_client::EventStreamServiceClient;
 use angzarr_proto::v1::{
-    CommandBook, CommandPage, CommandRequest, CommandResponse, Cover, Edition, EventBook,
-    EventPage, MergeStrategy, PageHeader, Query, SyncMode, Uuid, command_page, event_page,
-    page_header,
+    AngzarrDeadLetter, CommandBook, CommandPage, CommandRequest, CommandResponse, Cover, Edition,
+    EventBook, EventPage, MergeStrategy, PageHeader, Query, SyncMode, Uuid, command_page,
+    event_page, page_header,
 };
-use angzarr_server::coordinator::{Coordinator, Queries, Settings, Streams};
+use angzarr_server::coordinator::{Consumers, Coordinator, Queries, Settings, Streams};
 use angzarr_server::grpc::GrpcServer;
 use angzarr_server::handler::Retries;
 use angzarr_server::listener::Listener;
-use angzarr_server::registry::{HandlerSettings, Registry, Snapshots, UpcasterSettings};
+use angzarr_server::registry::{
+    HandlerSettings, ReactionSettings, Registry, Snapshots, UpcasterSettings,
+};
 use angzarr_server::service::{CommandService, QueryService, StreamService};
+use futures::StreamExt;
 use prost::Message;
 use prost_types::Any;
 use tempfile::TempDir;
@@ -33,8 +39,11 @@ pub(crate) struct World {
     pub(crate) counter: Counter,
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) channel: Channel,
+    /// `None` once it is stopped.
+    pub(crate) consumers: Option<Consumers>,
     shutdown: CancellationToken,
-    _folder: TempDir,
+    native: Arc<NativeStore>,
+    folder: Option<TempDir>,
 }
 
 /// What a test wants to be different.
@@ -44,6 +53,9 @@ pub(crate) struct Setup {
     pub(crate) snapshots: Snapshots,
     pub(crate) others: Vec<HandlerSettings>,
     pub(crate) upcasters: Vec<UpcasterSettings>,
+    pub(crate) reactions: Vec<ReactionSettings>,
+    /// Of an earlier world.
+    pub(crate) folder: Option<TempDir>,
 }
 
 impl Default for Setup {
@@ -54,6 +66,8 @@ impl Default for Setup {
             snapshots: Snapshots::Auto,
             others: Vec::new(),
             upcasters: Vec::new(),
+            reactions: Vec::new(),
+            folder: None,
         }
     }
 }
@@ -66,10 +80,14 @@ impl Setup {
             snapshots: self.snapshots,
             ..handler("counter", &address)
         });
-        let folder = tempfile::tempdir().unwrap();
-        let store = open_store(&folder);
+        let folder = self.folder.unwrap_or_else(|| tempfile::tempdir().unwrap());
+        let native = open_store(&folder);
+        let store: Arc<dyn EventStore> = native.clone();
         let settings = Settings::default();
-        let registry = Registry::new(handlers, self.upcasters, settings.limits).unwrap();
+        let registry = Registry::new(handlers, self.upcasters, settings.limits)
+            .unwrap()
+            .with_reactions(self.reactions, settings.limits)
+            .unwrap();
         let coordinator = Arc::new(Coordinator::new(
             Arc::clone(&store),
             Arc::new(registry),
@@ -77,6 +95,7 @@ impl Setup {
         ));
         let queries = Queries::new(Arc::clone(&store), settings.limits);
         let shutdown = CancellationToken::new();
+        let consumers = coordinator.start_reactions(&shutdown);
         let server = GrpcServer::new(settings.limits.message_bytes)
             .add_service(CommandService::server(
                 coordinator,
@@ -95,8 +114,10 @@ impl Setup {
             counter: self.counter,
             store,
             channel,
+            consumers: Some(consumers),
             shutdown,
-            _folder: folder,
+            native,
+            folder: Some(folder),
         }
     }
 }
@@ -110,6 +131,68 @@ impl Drop for World {
 impl World {
     pub(crate) async fn start() -> Self {
         Setup::default().start().await
+    }
+
+    /// Ends as a server does that is told to; the next world may go on in the folder.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.shutdown.cancel();
+        self.consumers.take().unwrap().stopped().await;
+        let native = Arc::clone(&self.native);
+        tokio::task::spawn_blocking(move || native.engine().close().unwrap())
+            .await
+            .unwrap();
+        self.folder.take().unwrap()
+    }
+
+    pub(crate) async fn commit(&self, cascade_id: &str) {
+        let cascade_id = cascade_id.to_owned();
+        let request = CommitCascadeRequest { cascade_id };
+        self.store.commit_cascade(request).await.unwrap();
+    }
+
+    pub(crate) async fn rollback(&self, cascade_id: &str) {
+        let request = RollbackCascadeRequest {
+            cascade_id: cascade_id.to_owned(),
+            reason: "test".to_owned(),
+        };
+        self.store.rollback_cascade(request).await.unwrap();
+    }
+
+    /// What was put aside for a domain.
+    pub(crate) async fn dead_letters(&self, domain: &str) -> Vec<AngzarrDeadLetter> {
+        let book = self.book(dead_letter_cover(domain)).await;
+        book.pages.iter().map(unpack).collect()
+    }
+
+    /// Waits for the first dead letter of a domain.
+    pub(crate) async fn dead_letter(&self, domain: &str) -> AngzarrDeadLetter {
+        let domain = format!("angzarr.dlq.{domain}");
+        unpack(&self.stored(&domain, 1).await[0])
+    }
+
+    /// Waits until so many pages are stored in a domain, on whatever timeline.
+    pub(crate) async fn stored(&self, domain: &str, count: usize) -> Vec<EventPage> {
+        let request = ReadAllRequest {
+            after_position: 0,
+            filter: Some(Filter {
+                domains: vec![domain.to_owned()],
+                ..Filter::default()
+            }),
+        };
+        let mut records = self.store.subscribe(request).await.unwrap();
+        let mut pages = Vec::new();
+        let reading = async {
+            while pages.len() < count {
+                let record = records.next().await.unwrap().unwrap();
+                if let Some(read_all_response::Item::Book(book)) = record.item {
+                    let decoded = book.pages.iter().cloned();
+                    pages.extend(decoded.map(|page| EventPage::decode(page).unwrap()));
+                }
+            }
+        };
+        let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        assert!(read.is_ok(), "{} of {count} in {domain}", pages.len());
+        pages
     }
 
     pub(crate) fn commands(&self) -> CommandHandlerCoordinatorServiceClient<Channel> {
@@ -184,6 +267,14 @@ pub(crate) fn cover(number: u8) -> Cover {
     Cover {
         domain: "counter".into(),
         root: Some(root(number)),
+        ..Cover::default()
+    }
+}
+
+pub(crate) fn dead_letter_cover(domain: &str) -> Cover {
+    Cover {
+        domain: format!("angzarr.dlq.{domain}"),
+        root: Some(root(0)),
         ..Cover::default()
     }
 }
@@ -291,7 +382,7 @@ pub(crate) fn unpack<M: Message + Default>(page: &EventPage) -> M {
     M::decode(event(page).value.as_slice()).unwrap()
 }
 
-fn open_store(folder: &TempDir) -> Arc<dyn EventStore> {
+fn open_store(folder: &TempDir) -> Arc<NativeStore> {
     let options = Options {
         segment_bytes: 4 * 1024 * 1024,
         ..Options::default()

@@ -1,0 +1,155 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use angzarr_proto::Dialect;
+
+use super::{
+    Config, ConfigError, Origin,
+    component::{Endpoint, Retries, dialect, domain},
+    section::Section,
+    value,
+};
+
+/// Calls at one time, unless told otherwise.
+const CONCURRENCY: usize = 16;
+
+/// A saga, process manager or projector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    /// Its name, no other component's.
+    pub name: String,
+    /// Domain of its own events; process managers only.
+    pub domain: Option<String>,
+    /// Where it listens.
+    pub address: Endpoint,
+    /// The protocol it speaks; found out by asking when `None`.
+    pub dialect: Option<Dialect>,
+    /// Longest wait for one answer.
+    pub timeout: Duration,
+    /// What to do about an event that it does not take.
+    pub retries: Retries,
+    /// Aggregates whose events are handed to it at one time.
+    pub concurrency: usize,
+    /// What it reacts to.
+    pub inputs: Vec<Input>,
+    /// Domains whose next sequences it is told.
+    pub targets: Vec<String>,
+    /// Whether it gets the events of branches too.
+    pub all_editions: bool,
+}
+
+/// Events that a component reacts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Their domain.
+    pub domain: String,
+    /// Type names, in full or their last dotted part; empty for all.
+    pub types: Vec<String>,
+}
+
+/// The three kinds of component.
+pub(super) struct Reactions {
+    sagas: Vec<Reaction>,
+    process_managers: Vec<Reaction>,
+    projectors: Vec<Reaction>,
+}
+
+impl Reactions {
+    /// Reads the three lists; names are unique across them.
+    pub(super) fn read(root: &mut Section) -> Result<Self, ConfigError> {
+        let mut names = BTreeSet::new();
+        let mut list = |list: &'static str| {
+            let sections = root.sections(list)?.into_iter();
+            sections
+                .map(|section| Reaction::read(section, list, None, &mut names))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            sagas: list("sagas")?,
+            process_managers: list("process_managers")?,
+            projectors: list("projectors")?,
+        })
+    }
+
+    pub(super) fn fill(self, config: &mut Config) {
+        config.sagas = self.sagas;
+        config.process_managers = self.process_managers;
+        config.projectors = self.projectors;
+    }
+}
+
+impl Reaction {
+    /// One entry of a list; `address` when the entry around it has one that serves here too.
+    fn read(
+        mut section: Section,
+        list: &'static str,
+        address: Option<&Endpoint>,
+        names: &mut BTreeSet<String>,
+    ) -> Result<Self, ConfigError> {
+        let name = section.require("name", |text| {
+            domain(text).map_err(|problem| problem.replace("a domain", "a name"))?;
+            if !names.insert(text.to_owned()) {
+                return Err(format!("{text:?} is the name of an entry above"));
+            }
+            Ok(text.to_owned())
+        })?;
+        let own = |text: &str| domain(text).map(|()| text.to_owned());
+        let own_domain = match list {
+            "process_managers" => Some(section.require("domain", own)?),
+            _ => None,
+        };
+        let address = match address {
+            Some(address) => section.parse("address", address.clone(), Endpoint::parse)?,
+            None => section.require("address", Endpoint::parse)?,
+        };
+        let targets = match list {
+            "projectors" => Vec::new(),
+            _ => domains(&mut section, "targets")?,
+        };
+        const EDITIONS: [(&str, bool); 2] = [("main", false), ("all", true)];
+        let reaction = Self {
+            name,
+            domain: own_domain,
+            address,
+            dialect: section.parse("dialect", None, dialect)?,
+            timeout: section.parse("timeout", Duration::from_secs(30), value::positive_duration)?,
+            retries: Retries::read(section.section("retries")?)?,
+            concurrency: section.parse("concurrency", CONCURRENCY, value::number(1, 100_000))?,
+            inputs: inputs(&mut section)?,
+            targets,
+            all_editions: section.parse("editions", list != "projectors", |text| {
+                value::choice(&EDITIONS, text)
+            })?,
+        };
+        section.finish()?;
+        Ok(reaction)
+    }
+}
+
+fn inputs(section: &mut Section) -> Result<Vec<Input>, ConfigError> {
+    let sections = section.sections("inputs")?;
+    if sections.is_empty() {
+        return Err(section.missing("inputs", "needs at least one {domain: ...}"));
+    }
+    let read = |mut section: Section| {
+        let input = Input {
+            domain: section.require("domain", |text| domain(text).map(|()| text.to_owned()))?,
+            types: texts(section.texts("types")?),
+        };
+        section.finish()?;
+        Ok(input)
+    };
+    sections.into_iter().map(read).collect()
+}
+
+fn domains(section: &mut Section, key: &'static str) -> Result<Vec<String>, ConfigError> {
+    let listed = section.texts(key)?.unwrap_or_default();
+    for (origin, text) in &listed {
+        domain(text).map_err(|problem| section.bad(key, origin, problem))?;
+    }
+    Ok(texts(Some(listed)))
+}
+
+fn texts(listed: Option<Vec<(Origin, String)>>) -> Vec<String> {
+    let listed = listed.unwrap_or_default().into_iter();
+    listed.map(|(_, text)| text).collect()
+}

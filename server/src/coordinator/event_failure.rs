@@ -1,0 +1,56 @@
+//! Dead letters of events that a component does not take.
+
+use std::time::SystemTime;
+
+use angzarr_proto::v1::{AngzarrDeadLetter, EventProcessingFailedDetails, angzarr_dead_letter};
+use prost_types::Timestamp;
+
+use super::claim::event_key;
+use super::delivery::{Failure, Trigger};
+use super::projector::decoded;
+use super::{Coordinator, Error};
+use crate::registry::Reaction;
+
+impl Coordinator {
+    /// Puts events aside that a component does not take, once for each component and event.
+    pub(super) async fn dead_letter_events(
+        &self,
+        reaction: &Reaction,
+        trigger: &Trigger,
+        failure: &Failure,
+        attempts: u32,
+    ) -> Result<(), Error> {
+        let cover = trigger.cover();
+        tracing::warn!(
+            component = reaction.name,
+            domain = cover.domain,
+            sequence = trigger.sequence(),
+            error = failure.text,
+            attempts,
+            "the event goes to the dead letters"
+        );
+        let details = EventProcessingFailedDetails {
+            error: failure.text.clone(),
+            retry_count: attempts,
+            is_transient: failure.transient,
+            stack_trace: Vec::new(),
+        };
+        let letter = AngzarrDeadLetter {
+            cover: Some(cover.clone()),
+            payload: Some(angzarr_dead_letter::Payload::RejectedEvents(decoded(
+                &trigger.book,
+            )?)),
+            rejection_reason: failure.text.clone(),
+            occurred_at: Some(Timestamp::from(SystemTime::now())),
+            source_component: reaction.name.clone(),
+            source_component_type: reaction.kind.name().to_owned(),
+            rejection_details: Some(
+                angzarr_dead_letter::RejectionDetails::EventProcessingFailed(details),
+            ),
+            ..AngzarrDeadLetter::default()
+        };
+        let key = event_key(&reaction.name, &cover, trigger.sequence());
+        self.store_dead_letter(&cover.domain, letter, Some(key))
+            .await
+    }
+}

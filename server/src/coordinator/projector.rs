@@ -1,0 +1,105 @@
+//! Hands events to projectors.
+
+use std::sync::Arc;
+
+use angzarr_proto::v1::{EventBook, Projection};
+use tracing::Instrument;
+
+use super::append::decode;
+use super::delivery::{Consumer, Failure, Interest, Trigger};
+use super::{Coordinator, Error, validate};
+use crate::handler::RawBook;
+use crate::registry::Reaction;
+
+/// A projector that follows the store.
+pub(super) struct ProjectorConsumer {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) projector: Arc<Reaction>,
+}
+
+impl ProjectorConsumer {
+    pub(super) fn interest(projector: &Reaction) -> Interest {
+        Interest {
+            inputs: projector.inputs.clone(),
+            all_editions: projector.all_editions,
+            single_pages: false,
+            pending: false,
+            retries: projector.retries,
+            concurrency: projector.concurrency,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Consumer for ProjectorConsumer {
+    async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
+        self.coordinator
+            .project(&self.projector, &trigger.book)
+            .await?;
+        Ok(())
+    }
+
+    async fn give_up(
+        &self,
+        trigger: &Trigger,
+        failure: &Failure,
+        attempts: u32,
+    ) -> Result<(), Error> {
+        self.coordinator
+            .dead_letter_events(&self.projector, trigger, failure, attempts)
+            .await
+    }
+}
+
+impl Coordinator {
+    /// Hands a book of new events to a projector.
+    pub(super) async fn project(
+        &self,
+        projector: &Reaction,
+        book: &RawBook,
+    ) -> Result<Projection, Error> {
+        let span = span("projector.handle", projector, book);
+        async {
+            let book = self.upcast_for_reaction(book).await?;
+            Ok(projector.reactor.project(&book).await?)
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// Events in their newest form, where the domain has a component for it.
+    pub(super) async fn upcast_for_reaction(&self, book: &RawBook) -> Result<RawBook, Error> {
+        let domain = book
+            .cover
+            .as_ref()
+            .and_then(|cover| self.registry.get(&cover.domain));
+        match domain {
+            Some(domain) => self.upcast(domain, book.clone()).await,
+            None => Ok(book.clone()),
+        }
+    }
+}
+
+pub(super) fn span(name: &'static str, reaction: &Reaction, book: &RawBook) -> tracing::Span {
+    let cover = book.cover.clone().unwrap_or_default();
+    let span = tracing::info_span!(
+        "reaction",
+        otel.name = name,
+        component = %reaction.name,
+        correlation_id = %cover.correlation_id,
+        domain = %cover.domain,
+        edition = %validate::edition_name(&cover),
+        root = %validate::root_hex(&cover),
+    );
+    span
+}
+
+/// A book as messages.
+pub(super) fn decoded(book: &RawBook) -> Result<EventBook, Error> {
+    Ok(EventBook {
+        cover: book.cover.clone(),
+        snapshot: book.snapshot.clone(),
+        pages: decode(&book.pages)?,
+        next_sequence: book.next_sequence,
+    })
+}
