@@ -30,8 +30,8 @@ pub(crate) struct Core {
     marked: Address,
     /// The segment file being written, for threads that sync it.
     active: ActiveFile,
-    /// Woken after each new segment.
-    on_roll: Arc<std::sync::OnceLock<Waker>>,
+    /// Woken after each new segment and each deletion of a branch.
+    helpers: Vec<Waker>,
 }
 
 /// The segment file being written.
@@ -64,7 +64,6 @@ impl Core {
         let sequencer = control::load_sequencer(&shared.index)?;
         let marked = log.end();
         let active = ActiveFile(Arc::new(Mutex::new(log.active_file())));
-        let on_roll = Arc::default();
         Ok(Self {
             shared,
             log,
@@ -73,7 +72,7 @@ impl Core {
             durability,
             marked,
             active,
-            on_roll,
+            helpers: Vec::new(),
         })
     }
 
@@ -237,8 +236,12 @@ impl Core {
 
     fn publish(&mut self, changes: Changes) {
         self.shared.settle(self.log.end());
+        let deletion = changes.timelines.values().any(|timeline| timeline.deleted);
         if !changes.is_empty() {
             self.shared.index.publish(changes);
+        }
+        if deletion {
+            self.wake_helpers();
         }
         let position = Position::new(self.log.position().get().saturating_sub(1));
         self.shared.readable.send_replace(Readable {
@@ -302,17 +305,19 @@ impl Core {
         self.active.clone()
     }
 
-    /// Has somebody woken after each new segment.
-    pub(crate) fn on_roll(&self, waker: Waker) {
+    /// Has somebody woken now, after each new segment, and after each deletion of a branch.
+    pub(crate) fn add_helper(&mut self, waker: Waker) {
         waker.wake();
-        let _ = self.on_roll.set(waker);
+        self.helpers.push(waker);
     }
 
     fn rolled(&self) {
         self.active.set(self.log.active_file());
-        if let Some(waker) = self.on_roll.get() {
-            waker.wake();
-        }
+        self.wake_helpers();
+    }
+
+    fn wake_helpers(&self) {
+        self.helpers.iter().for_each(Waker::wake);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::index::Base;
 use crate::log;
 use crate::options::{Durability, IndexKind, Options};
 use crate::queue::{Queue, Request, closed};
+use crate::sealing::{Control, Sealer, Sealing};
 use crate::shared::{Readable, Shared};
 use crate::types::Position;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ pub struct Engine {
     recovery: Recovery,
     writer: Mutex<Option<JoinHandle<Result<()>>>>,
     workers: Mutex<Vec<Worker>>,
+    sealer: Arc<Sealer>,
+    sealing: Arc<Control>,
     _lock: Option<LockFile>,
 }
 
@@ -59,6 +62,8 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Segment files.
     pub segments: usize,
+    /// Bytes of the log's files.
+    pub disk_bytes: u64,
     /// Promise of an answer.
     pub durability: Durability,
     /// Where the index is.
@@ -105,11 +110,21 @@ impl Engine {
         options: Options,
     ) -> Result<Self> {
         let random = Box::new(rand::rngs::StdRng::from_os_rng());
-        let (shared, opened, recovery) = recover(disk, base, &*clock, &options, random)?;
+        let (shared, opened, recovery) = recover(disk.clone(), base, &*clock, &options, random)?;
         let shared = Arc::new(shared);
-        let core = Core::new(shared.clone(), opened.writer, clock, options.durability)?;
+        let mut core = Core::new(shared.clone(), opened.writer, clock, options.durability)?;
         let queue = Arc::new(Queue::default());
-        let workers = start_workers(&shared, &opened.spare, &core, &options)?;
+        let active = core.active_file();
+        let sealer = Sealer::new(shared.clone(), disk, active, options.durability);
+        let (sealer, sealing) = (Arc::new(sealer), Arc::new(Control::default()));
+        let workers = start_workers(
+            &shared,
+            &opened.spare,
+            &sealer,
+            &sealing,
+            &mut core,
+            &options,
+        )?;
         let writer = {
             let (queue, shared) = (queue.clone(), shared.clone());
             let wakers: Vec<_> = workers.iter().map(Worker::waker).collect();
@@ -137,6 +152,8 @@ impl Engine {
             recovery,
             writer: Mutex::new(Some(writer)),
             workers: Mutex::new(workers),
+            sealer,
+            sealing,
             _lock: None,
         })
     }
@@ -181,6 +198,35 @@ impl Engine {
         answered.await.map_err(|_| closed())?
     }
 
+    /// How the background rewriting of full segments goes.
+    #[must_use]
+    pub fn sealing(&self) -> Sealing {
+        self.sealing.describe(self.sealer.counts())
+    }
+
+    /// Holds the rewriting of full segments up, in the middle of one if need be.
+    pub fn pause_sealing(&self) {
+        self.sealing.set_paused(true);
+    }
+
+    /// Lets it go on.
+    pub fn resume_sealing(&self) {
+        self.sealing.set_paused(false);
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.iter().for_each(|worker| worker.waker().wake());
+    }
+
+    /// Rewrites full segments in this thread, without a pause, until none is left that gains by
+    /// it. For engines with [`Options::seal_rate`] 0.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when a segment is damaged, [`Error::Io`]; segments that were not
+    /// rewritten are as they were.
+    pub fn seal_now(&self) -> Result<()> {
+        while self.sealer.run_next(&|_| {}, &mut |_| Ok(()))? {}
+        Ok(())
+    }
+
     /// Position of the last readable event.
     #[must_use]
     pub fn position(&self) -> Position {
@@ -210,10 +256,12 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let readable = self.shared.readable();
+        let segments = self.shared.log.segments();
         Stats {
             position: readable.position,
             log_bytes: readable.address.get(),
-            segments: self.shared.log.segments().len(),
+            segments: segments.len(),
+            disk_bytes: segments.iter().map(|segment| segment.disk_bytes()).sum(),
             durability: self.options.durability,
             index: self.options.index,
             unindexed_bytes: self.shared.index.unwritten_bytes(),
@@ -237,6 +285,7 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(writer) = writer else { return Ok(()) };
+        self.sealing.close();
         let written = writer.join().unwrap_or_else(|_| {
             Err(Error::Poisoned {
                 stage: "writing",

@@ -18,6 +18,7 @@ mod log;
 mod options;
 mod queue;
 mod read;
+mod sealing;
 mod sequencer;
 mod shared;
 mod subscribe;
@@ -35,6 +36,7 @@ pub use event::{
 };
 pub use options::{Durability, IndexKind, Options};
 pub use read::{EditionDomain, Listed, PageCursor, PageMark, StoredPage, View};
+pub use sealing::Sealing;
 pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage};
 pub use types::{
     Address, AggregateKey, CascadeId, Consumer, CorrelationId, Domain, Edition, Position, Root,

@@ -37,6 +37,15 @@ pub const CLAIMS_CACHED: usize = 50_000;
 /// Index entries read in one step of a scan.
 pub const SCAN_STEP: usize = 1024;
 
+/// Bytes of frames in a block of a sealed segment: what is decompressed to read one of them.
+pub const BLOCK_BYTES: usize = 64 * 1024;
+/// Largest block: one that holds a single frame of the largest size. A length read from disk is
+/// held to it before memory is reserved for it.
+pub const BLOCK_MAX: usize = PAYLOAD_MAX as usize + BLOCK_BYTES;
+/// Bytes of log within which a sealed segment's frames are gathered by aggregate: what sealing
+/// holds in memory, and what a reader of everything decompresses before it goes on.
+pub const STRETCH_BYTES: u64 = 16 * 1024 * 1024;
+
 const _: () = assert!(GROUP_BYTES_MAX < PAYLOAD_MAX as usize);
 const _: () = assert!(SEGMENT_MIN <= GROUP_BYTES_MAX as u64);
 const _: () = assert!(CLAIM_MAX < u16::MAX as usize);

@@ -20,7 +20,16 @@ pub struct Options {
     pub index_cache_bytes: usize,
     /// Where the index is kept.
     pub index: IndexKind,
+    /// Bytes of log per second at which full segments are rewritten in the background: smaller,
+    /// gathered by aggregate, without what is out of reach. 0 leaves them as they are.
+    pub seal_rate: u64,
+    /// Bytes of decompressed blocks of rewritten segments that are kept for readers.
+    pub cache_bytes: usize,
 }
+
+/// Default of [`Options::cache_bytes`]: what a few readers of the whole store need to decompress
+/// nothing twice.
+pub(crate) const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 impl Default for Options {
     fn default() -> Self {
@@ -31,6 +40,8 @@ impl Default for Options {
             index_buffer_bytes: 16 * 1024 * 1024,
             index_cache_bytes: 64 * 1024 * 1024,
             index: IndexKind::default(),
+            seal_rate: 32 * 1024 * 1024,
+            cache_bytes: CACHE_BYTES,
         }
     }
 }

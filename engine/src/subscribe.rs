@@ -164,11 +164,15 @@ impl LogCursor {
         for record in records(&frame.payload, frame.header.recorded_at) {
             let record =
                 record.map_err(|problem| self.reader.corrupt(frame.header.address, problem))?;
-            if let Record::Pages(pages) = record {
-                if let Some(recorded) = self.take_pages(frame, &pages, position)? {
-                    found.push(recorded);
+            match record {
+                Record::Pages(pages) => {
+                    if let Some(recorded) = self.take_pages(frame, &pages, position)? {
+                        found.push(recorded);
+                    }
+                    position = position.plus(pages.count.into());
                 }
-                position = position.plus(pages.count.into());
+                Record::Dropped { count, .. } => position = position.plus(count.into()),
+                _ => {}
             }
         }
         let last = Position::new(position.get().saturating_sub(1));

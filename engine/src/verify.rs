@@ -79,7 +79,7 @@ pub fn verify(folder: &Path, mut progress: impl FnMut(Progress)) -> Result<Verif
     };
     let count = segments.len();
     let total = total_bytes(&segments)?;
-    let log = Arc::new(Log::new(segments));
+    let log = Arc::new(Log::new(segments, crate::options::CACHE_BYTES));
     let mut check = Check::default();
     let (end, problem) = scan(&log, start_of(&first), &mut |frame| {
         check.frame(&log, frame)?;
@@ -153,6 +153,13 @@ impl Check {
                     self.pages(&frame.header, &pages).map_err(corrupt)?;
                     events += u64::from(pages.count);
                 }
+                Record::Dropped { key, first, count } => {
+                    let key = key
+                        .to_key()
+                        .map_err(|problem| corrupt(problem.to_string()))?;
+                    self.follow(key, first, count).map_err(corrupt)?;
+                    events += u64::from(count);
+                }
                 Record::DeleteEdition { edition, domain } => {
                     let gone = |e: &Edition, d: &Domain| {
                         e.as_str() == edition && domain.is_none_or(|domain| domain == d.as_str())
@@ -174,31 +181,29 @@ impl Check {
     }
 
     fn pages(&mut self, header: &Header, pages: &Pages<'_>) -> Result<(), String> {
-        let AggregateKey {
-            domain,
-            edition,
-            root,
-        } = pages.key.to_key().map_err(|problem| problem.to_string())?;
+        let key = pages.key.to_key().map_err(|problem| problem.to_string())?;
         for page in pages.pages(header.recorded_at) {
             page.map_err(|problem| problem.to_string())?;
         }
-        let first_may_be_any = !edition.is_main();
-        let key = (root, edition, domain);
+        self.follow(key, pages.first, pages.count)
+    }
+
+    /// Notes that events stand or stood there, if they follow those before.
+    fn follow(&mut self, key: AggregateKey, first: Sequence, count: u32) -> Result<(), String> {
+        let first_may_be_any = !key.edition.is_main();
+        let key = (key.root, key.edition, key.domain);
         let expected = self.next.get(&key).copied();
         let expected = expected.or((!first_may_be_any).then_some(Sequence::ZERO));
-        if expected.is_some_and(|expected| expected != pages.first) {
+        if expected.is_some_and(|expected| expected != first) {
             return Err(format!(
-                "sequence {} of {}/{}/{root} follows {}",
-                pages.first,
+                "sequence {first} of {}/{}/{} follows {}",
                 key.2,
                 key.1,
+                key.0,
                 expected.unwrap_or_default()
             ));
         }
-        let next = pages
-            .first
-            .plus(pages.count)
-            .ok_or("a sequence is too large")?;
+        let next = first.plus(count).ok_or("a sequence is too large")?;
         self.next.insert(key, next);
         Ok(())
     }

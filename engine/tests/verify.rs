@@ -17,6 +17,7 @@ fn filled() -> tempfile::TempDir {
     let options = Options {
         segment_bytes: 64 * 1024,
         index: IndexKind::Memory,
+        seal_rate: 0,
         ..Options::default()
     };
     let engine = Engine::open(folder.path(), options).unwrap();

@@ -137,4 +137,6 @@ pub trait EventStore: Send + Sync + 'static {
         &self,
         request: pb::SealSegmentRequest,
     ) -> Result<pb::SealSegmentResponse>;
+    /// How the rewriting of ended segments goes; holds it up or lets it go on.
+    async fn sealing(&self, request: pb::SealingRequest) -> Result<pb::SealingResponse>;
 }

@@ -222,6 +222,10 @@ impl EventStore for NativeStore {
         Ok(self.statistics())
     }
 
+    async fn sealing(&self, request: pb::SealingRequest) -> Result<pb::SealingResponse> {
+        Ok(self.sealing_state(&request))
+    }
+
     async fn seal_segment(
         &self,
         _request: pb::SealSegmentRequest,

@@ -153,6 +153,7 @@ unary! {
     put_position(PutPositionRequest) -> PutPositionResponse = positions.put;
     stats(StatsRequest) -> StatsResponse = admin.stats;
     seal_segment(SealSegmentRequest) -> SealSegmentResponse = admin.seal_segment;
+    sealing(SealingRequest) -> SealingResponse = admin.sealing;
 }
 
 fn with_deadline<T>(message: T) -> Request<T> {

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 use crate::index::apply::Changes;
 use crate::index::{Base, Index};
 use crate::limits;
-use crate::log::{self, Opened};
+use crate::log::{self, Opened, Sizes};
 use crate::options::{Durability, IndexKind, Options};
 use crate::queue::{Queue, Request, Work};
+use crate::sealing::{Control, Sealer};
 use crate::shared::{Readable, Shared};
 use crate::types::Position;
 use crate::worker::Worker;
@@ -52,7 +53,10 @@ pub(crate) fn recover(
     let mut replayed = 0;
     let opened = log::open(
         disk,
-        options.segment_bytes,
+        Sizes {
+            segment_bytes: options.segment_bytes,
+            cache_bytes: options.cache_bytes,
+        },
         random,
         clock.now(),
         resume,
@@ -87,11 +91,13 @@ pub(crate) fn recover(
 }
 
 /// Starts what runs behind the writer's back: writing the index out, filling the next segment
-/// with zeros and, if so configured, syncing from time to time.
+/// with zeros, rewriting full ones and, if so configured, syncing from time to time.
 pub(super) fn start_workers(
     shared: &Arc<Shared>,
     spare: &Arc<log::Spare>,
-    core: &Core,
+    sealer: &Arc<Sealer>,
+    control: &Arc<Control>,
+    core: &mut Core,
     options: &Options,
 ) -> Result<Vec<Worker>> {
     let mut workers = Vec::new();
@@ -126,9 +132,33 @@ pub(super) fn start_workers(
             tracing::warn!(%error, "the next segment could not be filled with zeros ahead of use");
         }
     })?;
-    core.on_roll(worker.waker());
+    core.add_helper(worker.waker());
     workers.push(worker);
+    if options.seal_rate > 0 {
+        let (sealer, control, rate) = (sealer.clone(), control.clone(), options.seal_rate);
+        let worker = Worker::start("angzarr-seal", None, move || seal(&sealer, &control, rate))?;
+        core.add_helper(worker.waker());
+        workers.push(worker);
+    }
     Ok(workers)
+}
+
+/// Rewrites segments until none is left. A failure is not fatal: the segment stays as it is, and
+/// is tried again when the next one is full.
+fn seal(sealer: &Sealer, control: &Control, rate: u64) {
+    while !control.is_idle() {
+        let current = |current| control.set_current(current);
+        match sealer.run_next(&current, &mut |bytes| control.pace(bytes, rate)) {
+            Ok(true) => control.set_failure(None),
+            Ok(false) => return control.set_failure(None),
+            Err(Error::Refused(_)) => return,
+            Err(error @ Error::Corrupt { .. }) => control.set_failure(Some(error.to_string())),
+            Err(error) => {
+                tracing::warn!(%error, "a segment could not be rewritten; it stays as it is");
+                return control.set_failure(Some(error.to_string()));
+            }
+        }
+    }
 }
 
 pub(super) fn spawn<T: Send + 'static>(

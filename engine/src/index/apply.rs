@@ -94,6 +94,7 @@ impl Applier<'_> {
                         .layer
                         .remove(Family::Snapshots, id.at(sequence));
                 }
+                Record::Dropped { count, .. } => position = position.plus(count.into()),
             }
         }
         self.place();
@@ -221,12 +222,7 @@ impl Applier<'_> {
         let header = self.header;
         let resume = Resume {
             last: header.address,
-            end: LogEnd {
-                address: header.end(),
-                position: header.next_position(),
-                recorded_at: header.recorded_at,
-                previous: header.crc,
-            },
+            end: LogEnd::behind(header),
         };
         self.put(Family::Meta, APPLIED.to_vec(), encode_resume(resume));
         let stride = |address: Address| address.get() / POSITION_STRIDE;

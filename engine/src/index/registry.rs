@@ -57,6 +57,12 @@ impl Registry {
             .map_or(0, |(id, _)| id.saturating_add(1))
     }
 
+    /// How many timelines were ever deleted.
+    pub(crate) fn deletions(&self) -> u32 {
+        let alive = self.by_name.values().filter(|t| !t.deleted).count();
+        u32::try_from(self.by_id.len() - alive.min(self.by_id.len())).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn load(
         &mut self,
         edition: &str,

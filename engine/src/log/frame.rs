@@ -129,6 +129,13 @@ impl Header {
         Ok(header)
     }
 
+    /// The header as it stands in a segment with this salt.
+    pub(crate) fn to_bytes(self, salt: u32) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        self.encode(salt, &mut bytes);
+        bytes
+    }
+
     /// Writes the header, and returns its checksum.
     fn encode(&self, salt: u32, out: &mut [u8; HEADER_LEN]) -> u32 {
         let kind: u16 = match self.kind {

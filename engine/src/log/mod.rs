@@ -1,19 +1,22 @@
 //! The log: segments in address order, one writer, any number of readers.
 
+mod cache;
 pub(crate) mod codec;
 pub(crate) mod frame;
 mod reader;
 pub(crate) mod record;
 pub(crate) mod recovery;
+pub(crate) mod sealed;
 mod segment;
 mod spare;
 mod writer;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub(crate) use cache::BlockCache;
 pub(crate) use reader::{Frame, FrameReader};
-pub(crate) use recovery::{Opened, Resume, open};
-pub(crate) use segment::{FORMAT_VERSION, SEGMENT_HEADER, Segment, SegmentHeader};
+pub(crate) use recovery::{Opened, Resume, Sizes, open};
+pub(crate) use segment::{FORMAT_VERSION, SEGMENT_HEADER, Segment, SegmentHeader, sealed_name};
 pub(crate) use spare::Spare;
 pub(crate) use writer::{LogEnd, LogWriter};
 
@@ -23,16 +26,20 @@ use crate::types::Address;
 pub(crate) struct Log {
     /// In address order, never empty.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// What was read of rewritten segments.
+    pub(crate) cache: BlockCache,
 }
 
 impl Log {
-    pub(crate) fn new(segments: Vec<Arc<Segment>>) -> Self {
+    /// A log of these segments, with a cache of this many bytes.
+    pub(crate) fn new(segments: Vec<Arc<Segment>>, cache_bytes: usize) -> Self {
         assert!(
             !segments.is_empty(),
             "a log has at least the segment being written"
         );
         Self {
             segments: RwLock::new(segments),
+            cache: BlockCache::new(cache_bytes),
         }
     }
 
@@ -60,5 +67,19 @@ impl Log {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .push(segment);
+    }
+
+    /// Has readers use another file for a segment from now on.
+    pub(crate) fn replace(&self, segment: Arc<Segment>) {
+        let mut segments = self
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let found = segments
+            .iter_mut()
+            .find(|old| old.header.base == segment.header.base);
+        if let Some(old) = found {
+            *old = segment;
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::frame::{HEADER_LEN, Header, Malformed};
+use super::sealed::Lookup;
 use super::{Log, Segment};
 use crate::error::{Error, Result};
 use crate::types::Address;
@@ -28,6 +29,8 @@ pub(crate) struct FrameReader {
     segment: Option<(Arc<Segment>, Address)>,
     window: Bytes,
     window_at: Address,
+    /// Place in a rewritten segment.
+    lookup: Lookup,
     sequential: bool,
     /// Bytes from here on are not settled yet and are never read into the window.
     limit: Address,
@@ -41,6 +44,7 @@ impl FrameReader {
             segment: None,
             window: Bytes::new(),
             window_at: Address::default(),
+            lookup: Lookup::default(),
             sequential: false,
             limit,
         }
@@ -71,6 +75,10 @@ impl FrameReader {
     /// Reads the frame at an address; the inner error says why there is none.
     pub(crate) fn try_frame(&mut self, address: Address) -> Result<Result<Frame, Malformed>> {
         let segment = self.segment_for(address)?;
+        if let Some(sealed) = &segment.sealed {
+            let source = segment.source(&self.log.cache);
+            return self.lookup.frame(sealed, &source, address).map(Ok);
+        }
         let near = self.is_near(address);
         if self.in_window(address, HEADER_LEN).is_none() {
             let len = if near || self.sequential {
@@ -132,9 +140,10 @@ impl FrameReader {
         if self
             .segment
             .as_ref()
-            .is_none_or(|(old, _)| old.header.base != segment.header.base)
+            .is_none_or(|(old, _)| !Arc::ptr_eq(old, &segment))
         {
             self.window = Bytes::new();
+            self.lookup = Lookup::default();
         }
         // What is settled stands in segments that exist: later ones begin behind the limit.
         self.segment = Some((segment.clone(), next.unwrap_or(self.limit)));

@@ -6,8 +6,8 @@
 mod encode;
 
 pub(crate) use encode::{
-    put_checkpoint, put_claim, put_delete_edition, put_delete_snapshot, put_fork, put_pages,
-    put_settle, put_snapshot,
+    put_checkpoint, put_claim, put_cluster, put_delete_edition, put_delete_snapshot, put_dropped,
+    put_emptied, put_fork, put_pages, put_settle, put_snapshot,
 };
 
 use super::codec::{BadRecord, Decoder};
@@ -22,6 +22,7 @@ const DELETE_EDITION: u8 = 5;
 const SETTLE: u8 = 6;
 const CHECKPOINT: u8 = 7;
 const DELETE_SNAPSHOT: u8 = 8;
+const DROPPED: u8 = 9;
 
 const PENDING: u8 = 1;
 const ISOLATED: u8 = 2;
@@ -62,6 +63,12 @@ pub(crate) enum Record<'a> {
     DeleteSnapshot {
         key: KeyRef<'a>,
         sequence: Sequence,
+    },
+    /// Events stood here that are out of reach since their branch was deleted.
+    Dropped {
+        key: KeyRef<'a>,
+        first: Sequence,
+        count: u32,
     },
 }
 
@@ -146,16 +153,26 @@ pub(crate) fn records(
     payload: &[u8],
     recorded_at: Timestamp,
 ) -> impl Iterator<Item = Result<Record<'_>, BadRecord>> {
+    records_with_bytes(payload, recorded_at).map(|record| record.map(|(record, _)| record))
+}
+
+/// The same, each with the bytes it stands in.
+pub(crate) fn records_with_bytes(
+    payload: &[u8],
+    recorded_at: Timestamp,
+) -> impl Iterator<Item = Result<(Record<'_>, &[u8]), BadRecord>> {
     let mut rest = Decoder(payload);
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
+        let before = rest.0;
         let record = next_record(&mut rest, recorded_at);
         if record.is_err() {
             rest = Decoder(&[]);
         }
-        Some(record)
+        let len = before.len() - rest.0.len();
+        Some(record.map(|record| (record, before.get(..len).unwrap_or_default())))
     })
 }
 
@@ -201,6 +218,11 @@ fn next_record<'a>(
         DELETE_SNAPSHOT => Record::DeleteSnapshot {
             key: decode_key(&mut body)?,
             sequence: Sequence::new(body.u32()?),
+        },
+        DROPPED => Record::Dropped {
+            key: decode_key(&mut body)?,
+            first: Sequence::new(body.u32()?),
+            count: body.u32()?,
         },
         _ => return Err(BadRecord("its kind is unknown")),
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rand::RngCore;
 
 use super::frame::{Kind, Malformed};
-use super::segment::parse_segment_name;
+use super::segment::{SEALED, parse_segment_name, sealed_name};
 use super::writer::{LogEnd, LogParts, publish_segment};
 use super::{Frame, FrameReader, Log, LogWriter, Segment, SegmentHeader, Spare};
 use crate::disk::Disk;
@@ -23,6 +23,15 @@ pub(crate) struct Resume {
     pub(crate) last: Address,
     /// Behind it.
     pub(crate) end: LogEnd,
+}
+
+/// How large parts of a log are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Of a segment's file.
+    pub(crate) segment_bytes: u64,
+    /// Of the cache for rewritten segments.
+    pub(crate) cache_bytes: usize,
 }
 
 /// A log that is open for appending.
@@ -88,14 +97,15 @@ pub(crate) fn decide(evidence: Evidence) -> Action {
 /// format, [`Error::Io`].
 pub(crate) fn open(
     disk: Arc<dyn Disk>,
-    segment_bytes: u64,
+    sizes: Sizes,
     mut random: Box<dyn RngCore + Send>,
     now: Timestamp,
     resume: Option<Resume>,
     apply: &mut dyn FnMut(&Frame) -> Result<()>,
 ) -> Result<Opened> {
-    let spare = Arc::new(Spare::new(disk.clone(), segment_bytes));
+    let spare = Arc::new(Spare::new(disk.clone(), sizes.segment_bytes));
     remove_unfinished(&*disk)?;
+    remove_doubles(&*disk)?;
     let mut segments = open_segments(&*disk)?;
     if segments.is_empty() {
         if resume.is_some_and(|resume| resume.end.address > Address::default()) {
@@ -106,7 +116,7 @@ pub(crate) fn open(
     let (Some(first), Some(active)) = (segments.first().cloned(), segments.last().cloned()) else {
         return Err(no_segments());
     };
-    let log = Arc::new(Log::new(segments));
+    let log = Arc::new(Log::new(segments, sizes.cache_bytes));
     let start = resume.map_or_else(|| start_of(&first), |resume| resume.end);
     if let Some(resume) = resume {
         check_applied(&log, resume)?;
@@ -125,7 +135,7 @@ pub(crate) fn open(
         log: log.clone(),
         active,
         spare: spare.clone(),
-        segment_bytes,
+        segment_bytes: sizes.segment_bytes,
     };
     let writer = LogWriter::new(parts, random, end);
     Ok(Opened {
@@ -169,11 +179,41 @@ fn remove_unfinished(disk: &dyn Disk) -> Result<()> {
     Ok(())
 }
 
-/// Opens every segment, in address order.
+/// Removes files that are there twice: a crash came between the appearance of a rewritten segment
+/// and the removal of the original. The rewritten one was verified before it got its name; if it
+/// was damaged since, the original is kept instead.
+fn remove_doubles(disk: &dyn Disk) -> Result<()> {
+    let names = disk.list().map_err(Error::io("listing the log's folder"))?;
+    for name in &names {
+        let Some(base) = parse_segment_name(name).filter(|_| !name.ends_with(SEALED)) else {
+            continue;
+        };
+        let sealed = sealed_name(base);
+        if !names.contains(&sealed) {
+            continue;
+        }
+        let whole = Segment::open(disk, &sealed)
+            .and_then(|segment| super::sealed::check(&Arc::new(segment)));
+        let double = match whole {
+            Ok(()) => name,
+            Err(error) => {
+                tracing::warn!(%error, "a rewritten segment is damaged; its original is there");
+                &sealed
+            }
+        };
+        disk.remove(double)
+            .map_err(Error::io(format!("removing log/{double}")))?;
+    }
+    Ok(())
+}
+
+/// Opens every segment, in address order. Where a segment and its rewritten form are both there,
+/// the original counts.
 pub(crate) fn open_segments(disk: &dyn Disk) -> Result<Vec<Arc<Segment>>> {
     let mut names = disk.list().map_err(Error::io("listing the log's folder"))?;
     names.retain(|name| parse_segment_name(name).is_some());
     names.sort();
+    names.dedup_by_key(|name| parse_segment_name(name));
     let segments = names
         .iter()
         .map(|name| Segment::open(disk, name).map(Arc::new))
@@ -193,6 +233,21 @@ fn check_segments(segments: &[Arc<Segment>]) -> Result<()> {
     for segment in segments {
         if segment.header.database_id != first.header.database_id {
             return Err(segment.corrupt(segment.header.base, "the segment is of another database"));
+        }
+    }
+    for (n, segment) in segments.iter().enumerate() {
+        let Some(sealed) = &segment.sealed else {
+            continue;
+        };
+        let end = sealed.end();
+        let follows = segments.get(n + 1).is_some_and(|next| {
+            let next = &next.header;
+            next.base == end.address
+                && next.position == end.position
+                && next.previous == end.previous
+        });
+        if !follows {
+            return Err(segment.corrupt(end.address, "the segment that follows it is missing"));
         }
     }
     Ok(())
@@ -251,12 +306,7 @@ pub(crate) fn scan(
                 if frame.header.kind == Kind::Commit {
                     apply(&frame)?;
                 }
-                end = LogEnd {
-                    address: frame.header.end(),
-                    position: frame.header.next_position(),
-                    recorded_at: frame.header.recorded_at,
-                    previous: frame.header.crc,
-                };
+                end = LogEnd::behind(&frame.header);
             }
             Err(problem) => return Ok((end, problem)),
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::RngCore;
 
+use super::BlockCache;
 use super::frame::{self, HEADER_LEN, Header, Malformed};
+use super::sealed::{Sealed, Source};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::types::{Address, Position, Timestamp};
@@ -19,6 +21,8 @@ const OLDEST_READER: u32 = 1;
 /// Begins with a byte that is not ASCII and holds both line endings and an end-of-file character,
 /// so that a transfer that treats the file as text cannot leave it intact (the idea is PNG's).
 const MAGIC: [u8; 16] = *b"\x89ANGZARR\r\n\x1a\nLOG\0";
+/// The same for a segment that was rewritten.
+const SEALED_MAGIC: [u8; 16] = *b"\x89ANGZARR\r\n\x1a\nSEA\0";
 /// Seed of the header's own checksum.
 const HEADER_SEED: u32 = 0x5e6d_e47a;
 
@@ -59,8 +63,17 @@ impl SegmentHeader {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
+        self.encode_as(&MAGIC)
+    }
+
+    /// The header of the segment when it has been rewritten.
+    pub(crate) fn encode_sealed(&self) -> Vec<u8> {
+        self.encode_as(&SEALED_MAGIC)
+    }
+
+    fn encode_as(&self, magic: &[u8; 16]) -> Vec<u8> {
         let mut out = Vec::with_capacity(128);
-        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(magic);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&OLDEST_READER.to_le_bytes());
         out.extend_from_slice(&self.database_id);
@@ -77,8 +90,8 @@ impl SegmentHeader {
 
     /// # Errors
     /// [`Error::Unsupported`] for a file of a newer version, [`Error::Corrupt`] for anything else
-    /// that was not written by [`encode`](Self::encode).
-    pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Self> {
+    /// that was not written by [`encode_as`](Self::encode_as).
+    fn decode_as(name: &str, expected: &[u8; 16], bytes: &[u8]) -> Result<Self> {
         let damaged = |problem: &str| Error::Corrupt {
             file: name.to_owned(),
             offset: 0,
@@ -112,7 +125,7 @@ impl SegmentHeader {
         };
         let (magic, version, oldest_reader, header, crc) =
             fields().map_err(|_| damaged("the segment header is incomplete"))?;
-        if magic != MAGIC {
+        if magic != *expected {
             return Err(damaged("this is not a segment of an Angzarr log"));
         }
         // Before the checksum: a later version may compute it in another way.
@@ -137,35 +150,64 @@ pub(crate) struct Segment {
     pub(crate) name: String,
     pub(crate) header: SegmentHeader,
     pub(crate) file: Arc<dyn DiskFile>,
+    /// How to find its frames if it was rewritten; else they stand behind each other.
+    pub(crate) sealed: Option<Sealed>,
 }
 
 impl Segment {
     /// Opens a segment and verifies its header.
     pub(crate) fn open(disk: &dyn Disk, name: &str) -> Result<Self> {
+        Self::open_as(disk, name, name)
+    }
+
+    /// Opens the segment `name` that is not named so yet.
+    pub(crate) fn open_as(disk: &dyn Disk, file_name: &str, name: &str) -> Result<Self> {
+        let sealed = name.ends_with(SEALED);
+        let magic = if sealed { &SEALED_MAGIC } else { &MAGIC };
         let file = disk
-            .open(name)
-            .map_err(Error::io(format!("opening {name}")))?;
+            .open(file_name)
+            .map_err(Error::io(format!("opening log/{file_name}")))?;
         let mut bytes = [0; 128];
         let n = file
             .read_at(&mut bytes, 0)
-            .map_err(Error::io(format!("reading {name}")))?;
-        let header = SegmentHeader::decode(name, bytes.get(..n).unwrap_or_default())?;
-        if name != segment_name(header.base) {
+            .map_err(Error::io(format!("reading log/{file_name}")))?;
+        let read = bytes.get(..n).unwrap_or_default();
+        let header = SegmentHeader::decode_as(name, magic, read)?;
+        if parse_segment_name(name) != Some(header.base) {
             return Err(Error::Corrupt {
                 file: name.to_owned(),
                 offset: 0,
                 address: header.base,
-                problem: format!(
-                    "the segment says that its name is {}",
-                    segment_name(header.base)
-                ),
+                problem: format!("the segment says that it begins at {}", header.base),
             });
         }
+        let sealed = sealed
+            .then(|| Sealed::open(name, &header, &*file))
+            .transpose()?;
         Ok(Self {
             name: name.to_owned(),
             header,
             file,
+            sealed,
         })
+    }
+
+    /// Bytes of the file; 0 if the system does not say.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        match &self.sealed {
+            Some(sealed) => sealed.file_bytes,
+            None => self.file.size().unwrap_or(0),
+        }
+    }
+
+    /// What the reader of a rewritten segment needs to know of it.
+    pub(crate) fn source<'a>(&'a self, cache: &'a BlockCache) -> Source<'a> {
+        Source {
+            name: &self.name,
+            header: &self.header,
+            file: &*self.file,
+            cache,
+        }
     }
 
     /// Where in the file an address of this segment is.
@@ -205,16 +247,28 @@ impl Segment {
     }
 }
 
+/// Ends the names of segments as they were written.
+const PLAIN: &str = ".seg";
+/// Ends the names of segments that were rewritten.
+pub(crate) const SEALED: &str = ".segz";
+
 /// File name of the segment that begins at an address. Named by address rather than by position,
 /// because a segment that holds only snapshots and checkpoints shares its first position with the
 /// next one.
 pub(crate) fn segment_name(base: Address) -> String {
-    format!("{:020}.seg", base.get())
+    format!("{:020}{PLAIN}", base.get())
+}
+
+/// The same when it has been rewritten.
+pub(crate) fn sealed_name(base: Address) -> String {
+    format!("{:020}{SEALED}", base.get())
 }
 
 /// The address in a segment's file name, if it is one.
 pub(crate) fn parse_segment_name(name: &str) -> Option<Address> {
-    let digits = name.strip_suffix(".seg")?;
+    let digits = name
+        .strip_suffix(SEALED)
+        .or_else(|| name.strip_suffix(PLAIN))?;
     if digits.len() != 20 || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }

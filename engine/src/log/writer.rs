@@ -55,6 +55,18 @@ pub(crate) struct LogEnd {
     pub(crate) previous: u32,
 }
 
+impl LogEnd {
+    /// The end of a log whose last frame this is.
+    pub(crate) fn behind(header: &frame::Header) -> Self {
+        Self {
+            address: header.end(),
+            position: header.next_position(),
+            recorded_at: header.recorded_at,
+            previous: header.crc,
+        }
+    }
+}
+
 impl LogWriter {
     /// A writer at the end of a log all of which is synced.
     pub(crate) fn new(parts: LogParts, random: Box<dyn RngCore + Send>, end: LogEnd) -> Self {
@@ -226,5 +238,10 @@ pub(super) fn publish_segment(
         .map_err(Error::io(format!("naming log/{name}")))?;
     disk.sync_folder()
         .map_err(Error::io("syncing the log's folder"))?;
-    Ok(Arc::new(Segment { name, header, file }))
+    Ok(Arc::new(Segment {
+        name,
+        header,
+        file,
+        sealed: None,
+    }))
 }

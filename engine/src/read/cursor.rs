@@ -151,6 +151,10 @@ impl PageCursor {
                 _ => {}
             }
         }
+        if self.shared.index.registry().name(id.timeline).is_none() {
+            // The branch was deleted while it was read, and the log need not hold it any more.
+            return Ok(0);
+        }
         Err(self.reader.corrupt(
             frame.header.address,
             "the events that the index names are missing",

@@ -35,7 +35,11 @@ impl Engine {
                 };
                 let entry = SnapshotEntry::decode(&value).map_err(damaged)?;
                 if taken_by.is_none_or(|time| entry.created_at <= time) {
-                    return self.load_snapshot(&key, &entry).map(Some);
+                    match self.load_snapshot(&key, &entry)? {
+                        Some(snapshot) => return Ok(Some(snapshot)),
+                        // A newer one has taken its place meanwhile.
+                        None => continue,
+                    }
                 }
                 range.to = Some(key);
             }
@@ -56,15 +60,17 @@ impl Engine {
             .shared
             .index
             .scan(&all, Direction::Forwards, usize::MAX)?;
-        entries
-            .iter()
-            .map(|(key, value)| {
-                self.load_snapshot(key, &SnapshotEntry::decode(value).map_err(damaged)?)
-            })
-            .collect()
+        let mut found = Vec::with_capacity(entries.len());
+        for (key, value) in &entries {
+            let entry = SnapshotEntry::decode(value).map_err(damaged)?;
+            found.extend(self.load_snapshot(key, &entry)?);
+        }
+        Ok(found)
     }
 
-    fn load_snapshot(&self, key: &[u8], entry: &SnapshotEntry) -> Result<Snapshot> {
+    /// The snapshot that an index entry leads to; `None` if it was superseded since the entry was
+    /// read, for then the log need not hold it any more.
+    fn load_snapshot(&self, key: &[u8], entry: &SnapshotEntry) -> Result<Option<Snapshot>> {
         let sequence = keys::sequence_of(key).map_err(damaged)?;
         let id = AggregateId::parse(key).map_err(damaged)?;
         let mut reader = FrameReader::new(self.shared.log.clone(), self.shared.settled());
@@ -75,13 +81,17 @@ impl Engine {
                 && snapshot.sequence == sequence
                 && key.root == id.root
             {
-                return Ok(Snapshot {
+                return Ok(Some(Snapshot {
                     sequence,
                     retention: snapshot.retention,
                     created_at: Some(snapshot.created_at),
                     state: frame.payload.slice_ref(snapshot.state),
-                });
+                }));
             }
+        }
+        let now = self.shared.index.get(Family::Snapshots, key)?;
+        if now.is_none_or(|now| now != entry.encode()) {
+            return Ok(None);
         }
         Err(reader.corrupt(
             entry.frame,

@@ -8,6 +8,7 @@ mod failure;
 mod fork;
 mod payload;
 mod read;
+mod sealing;
 mod serve;
 mod stats;
 mod tail;
@@ -51,6 +52,7 @@ enum Command {
     Aggregates(aggregates::Aggregates),
     Fork(fork::Fork),
     Stats(stats::Stats),
+    Sealing(sealing::Sealing),
     Verify(verify::Verify),
     Bench(bench::Args),
     /// Print the completions of a shell.
@@ -105,6 +107,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Aggregates(aggregates) => aggregates.run(&mut output).await,
         Command::Fork(fork) => fork.run(&mut output).await,
         Command::Stats(stats) => stats.run(&mut output).await,
+        Command::Sealing(sealing) => sealing.run(&mut output).await,
         Command::Verify(verify) => verify.run(&mut output).await,
         Command::Bench(args) => bench::run(args)
             .await

@@ -40,6 +40,7 @@ impl Stats {
                 "log_bytes": stats.log_bytes, "segments": stats.segments,
                 "durability": stats.durability, "index": stats.index,
                 "unindexed_bytes": stats.unindexed_bytes,
+                "disk_bytes": stats.disk_bytes, "sealed_segments": stats.sealed_segments,
                 "queued_appends": stats.queued_appends, "poisoned": stats.poisoned,
                 "database_id": stats.database_id, "format_version": stats.format_version,
             }))?);
@@ -54,6 +55,14 @@ impl Stats {
             ("events", stats.events.to_string()),
             ("position", stats.position.to_string()),
             ("log", log_size(stats.log_bytes, stats.segments.into())),
+            (
+                "on disk",
+                format!(
+                    "{}, {} rewritten",
+                    size(stats.disk_bytes),
+                    segments(stats.sealed_segments.into())
+                ),
+            ),
             ("durability", stats.durability),
             (
                 "index",
@@ -77,8 +86,13 @@ impl Stats {
 
 /// Size of a log and the number of its files.
 pub(super) fn log_size(bytes: u64, segments: u64) -> String {
-    let noun = if segments == 1 { "segment" } else { "segments" };
-    format!("{} in {segments} {noun}", size(bytes))
+    format!("{} in {}", size(bytes), self::segments(segments))
+}
+
+/// A number of segments.
+pub(super) fn segments(count: u64) -> String {
+    let noun = if count == 1 { "segment" } else { "segments" };
+    format!("{count} {noun}")
 }
 
 /// Bytes as people say them.

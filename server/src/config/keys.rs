@@ -99,6 +99,17 @@ const GENERAL: &[Key] = &[
     ),
     key("storage.index_cache_bytes", "64MiB", "Cache of the index."),
     key(
+        "storage.seal_rate",
+        "32MiB",
+        "Log per second at which full segments are rewritten in the background: smaller, gathered \
+         by aggregate, without what is out of reach. `0`: never.",
+    ),
+    key(
+        "storage.segment_cache_bytes",
+        "64MiB",
+        "Cache of rewritten segments.",
+    ),
+    key(
         "storage.url",
         "",
         "Of a `remote` store: `http://host:port` or `unix:/path`.",

@@ -28,6 +28,11 @@ pub struct NativeStorage {
     pub index_buffer_bytes: u64,
     /// Bytes of the index's cache.
     pub index_cache_bytes: u64,
+    /// Bytes of log per second at which full segments are rewritten in the background; 0 for
+    /// never.
+    pub seal_rate: u64,
+    /// Bytes of the cache for rewritten segments.
+    pub segment_cache_bytes: u64,
 }
 
 impl Default for NativeStorage {
@@ -40,6 +45,8 @@ impl Default for NativeStorage {
             queue_bytes: 16 << 20,
             index_buffer_bytes: 16 << 20,
             index_cache_bytes: 64 << 20,
+            seal_rate: 32 << 20,
+            segment_cache_bytes: 64 << 20,
         }
     }
 }
@@ -110,6 +117,12 @@ impl NativeStorage {
             index_cache_bytes: section.parse(
                 "index_cache_bytes",
                 default.index_cache_bytes,
+                size,
+            )?,
+            seal_rate: section.parse("seal_rate", default.seal_rate, value::bytes)?,
+            segment_cache_bytes: section.parse(
+                "segment_cache_bytes",
+                default.segment_cache_bytes,
                 size,
             )?,
         })

@@ -104,6 +104,8 @@ fn options(native: &NativeStorage) -> Options {
         queue_bytes: size(native.queue_bytes),
         index_buffer_bytes: size(native.index_buffer_bytes),
         index_cache_bytes: size(native.index_cache_bytes),
+        seal_rate: native.seal_rate,
+        cache_bytes: size(native.segment_cache_bytes),
         index: match native.index {
             Some(config::Index::Memory) => IndexKind::Memory,
             // The configuration refuses RocksDB in a build that does not have it.

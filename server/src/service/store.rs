@@ -153,6 +153,7 @@ service!(Positions {
 service!(Admin {
     stats(StatsRequest) -> StatsResponse = stats;
     seal_segment(SealSegmentRequest) -> SealSegmentResponse = seal_segment;
+    sealing(SealingRequest) -> SealingResponse = sealing;
 });
 
 service!(Editions {

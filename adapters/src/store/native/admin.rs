@@ -198,6 +198,27 @@ impl NativeStore {
             poisoned: stats.poisoned.unwrap_or_default(),
             database_id: Root::new(stats.database_id).to_string(),
             format_version: stats.format_version,
+            disk_bytes: stats.disk_bytes,
+            sealed_segments: narrow(self.engine.sealing().sealed),
+        }
+    }
+
+    pub(super) fn sealing_state(&self, request: &pb::SealingRequest) -> pb::SealingResponse {
+        match request.paused {
+            Some(true) => self.engine.pause_sealing(),
+            Some(false) => self.engine.resume_sealing(),
+            None => {}
+        }
+        let sealing = self.engine.sealing();
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let (current_done, current_total) = sealing.current.unwrap_or_default();
+        pb::SealingResponse {
+            sealed_segments: narrow(sealing.sealed),
+            waiting_segments: narrow(sealing.waiting),
+            current_done,
+            current_total,
+            paused: sealing.paused,
+            failure: sealing.failure.unwrap_or_default(),
         }
     }
 }

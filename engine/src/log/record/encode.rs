@@ -1,11 +1,12 @@
 //! Writes the records of a commit.
 
 use super::{
-    CHECKPOINT, CLAIM, DELETE_EDITION, DELETE_SNAPSHOT, EXT, FORK, ISOLATED, PAGES, PENDING,
-    SETTLE, SNAPSHOT,
+    CHECKPOINT, CLAIM, DELETE_EDITION, DELETE_SNAPSHOT, DROPPED, EXT, FORK, ISOLATED, PAGES,
+    PENDING, SETTLE, SNAPSHOT,
 };
+use super::{KeyRef, Pages};
 use crate::event::{Claim, ClaimRange, Retention, Snapshot, Verdict, Write};
-use crate::log::codec::{put_bytes, put_int, put_uint};
+use crate::log::codec::{BadRecord, put_bytes, put_int, put_uint};
 use crate::types::{AggregateKey, Consumer, Domain, Edition, Position, Sequence, Timestamp};
 
 /// Appends the events of a write, numbered from `first`.
@@ -32,6 +33,59 @@ pub(crate) fn put_pages(out: &mut Vec<u8>, write: &Write, first: Sequence, recor
             put_uint(out, page.type_name.len.into());
             put_bytes(out, &page.body);
         }
+    });
+}
+
+/// Appends events again, those that `keep` refuses without their bodies.
+pub(crate) fn put_emptied(
+    out: &mut Vec<u8>,
+    pages: &Pages<'_>,
+    recorded_at: Timestamp,
+    keep: impl Fn(Sequence) -> bool,
+) -> Result<(), BadRecord> {
+    let mut result = Ok(());
+    put_record(out, PAGES, |out| {
+        put_key_ref(out, pages.key);
+        put_uint(out, pages.first.get().into());
+        let pending = if pages.cascade.is_some() { PENDING } else { 0 };
+        let isolated = if pages.isolated { ISOLATED } else { 0 };
+        let ext = if pages.ext.is_empty() { 0 } else { EXT };
+        out.push(pending | isolated | ext);
+        put_bytes(out, pages.correlation.as_bytes());
+        if let Some(cascade) = pages.cascade {
+            put_bytes(out, cascade.as_bytes());
+        }
+        if !pages.ext.is_empty() {
+            put_bytes(out, pages.ext);
+        }
+        put_uint(out, pages.count.into());
+        for page in pages.pages(recorded_at) {
+            let page = match page {
+                Ok(page) => page,
+                Err(problem) => {
+                    result = Err(problem);
+                    return;
+                }
+            };
+            let kept = keep(page.sequence);
+            put_int(
+                out,
+                page.created_at.nanos().wrapping_sub(recorded_at.nanos()),
+            );
+            put_uint(out, if kept { page.type_name.start.into() } else { 0 });
+            put_uint(out, if kept { page.type_name.len.into() } else { 0 });
+            put_bytes(out, if kept { page.body } else { &[] });
+        }
+    });
+    result
+}
+
+/// Appends that events of a deleted branch stood here.
+pub(crate) fn put_dropped(out: &mut Vec<u8>, key: KeyRef<'_>, first: Sequence, count: u32) {
+    put_record(out, DROPPED, |out| {
+        put_key_ref(out, key);
+        put_uint(out, first.get().into());
+        put_uint(out, count.into());
     });
 }
 
@@ -128,6 +182,17 @@ pub(crate) fn put_delete_snapshot(out: &mut Vec<u8>, key: &AggregateKey, sequenc
 fn put_key(out: &mut Vec<u8>, key: &AggregateKey) {
     put_bytes(out, key.domain.as_str().as_bytes());
     put_bytes(out, key.edition.as_str().as_bytes());
+    out.extend_from_slice(key.root.as_bytes());
+}
+
+/// Appends bytes by which records of one aggregate sort together.
+pub(crate) fn put_cluster(out: &mut Vec<u8>, key: KeyRef<'_>) {
+    put_key_ref(out, key);
+}
+
+fn put_key_ref(out: &mut Vec<u8>, key: KeyRef<'_>) {
+    put_bytes(out, key.domain.as_bytes());
+    put_bytes(out, key.edition.as_bytes());
     out.extend_from_slice(key.root.as_bytes());
 }
 

@@ -14,7 +14,10 @@ fn reopen(disk: &SimDisk, resume: Option<Resume>) -> Result<(Opened, Vec<Frame>)
     let random = Box::new(StdRng::seed_from_u64(1));
     let opened = open(
         Arc::new(disk.clone()),
-        SEGMENT,
+        super::Sizes {
+            segment_bytes: SEGMENT,
+            cache_bytes: 1 << 20,
+        },
         random,
         NOW,
         resume,
