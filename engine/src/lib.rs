@@ -22,9 +22,9 @@ mod sealing;
 mod sequencer;
 mod shared;
 mod subscribe;
+mod tools;
 mod types;
 mod validate;
-mod verify;
 mod worker;
 
 pub use disk::{Disk, DiskFile, OsDisk};
@@ -38,8 +38,11 @@ pub use options::{Durability, IndexKind, Options};
 pub use read::{EditionDomain, Listed, PageCursor, PageMark, StoredPage, View};
 pub use sealing::Sealing;
 pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage};
+pub use tools::{
+    Damage, Dump, DumpRange, DumpedFrame, DumpedPage, DumpedRecord, IndexCheck, Progress, Rebuilt,
+    Soundness, Verified, dump, rebuild_index, verify, verify_log,
+};
 pub use types::{
     Address, AggregateKey, CascadeId, Consumer, CorrelationId, Domain, Edition, Position, Root,
     Sequence, Timestamp,
 };
-pub use verify::{Progress, Soundness, Verified, verify};

@@ -38,6 +38,19 @@ impl Rocks {
         Ok(Self { db })
     }
 
+    /// Opens the database in a folder for reading; changes nothing there.
+    pub(crate) fn open_read_only(folder: &Path, cache_bytes: usize) -> Result<Self> {
+        let cache = Cache::new_lru_cache(cache_bytes);
+        let mut options = Options::default();
+        options.set_max_open_files(512);
+        let families = Family::ALL.map(|family| {
+            ColumnFamilyDescriptor::new(family.name(), family_options(family, &cache, cache_bytes))
+        });
+        let db = DB::open_cf_descriptors_read_only(&options, folder, families, false)
+            .map_err(failed("opening the index"))?;
+        Ok(Self { db })
+    }
+
     fn family(&self, family: Family) -> Result<&rocksdb::ColumnFamily> {
         self.db
             .cf_handle(family.name())

@@ -3,11 +3,14 @@
 mod aggregates;
 mod append;
 mod demo;
+mod dump;
 mod event;
 mod failure;
 mod fork;
+mod offline;
 mod payload;
 mod read;
+mod rebuild_index;
 mod sealing;
 mod serve;
 mod stats;
@@ -54,6 +57,8 @@ enum Command {
     Stats(stats::Stats),
     Sealing(sealing::Sealing),
     Verify(verify::Verify),
+    RebuildIndex(rebuild_index::RebuildIndex),
+    Dump(dump::Dump),
     Bench(bench::Args),
     /// Print the completions of a shell.
     Completions {
@@ -109,6 +114,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Stats(stats) => stats.run(&mut output).await,
         Command::Sealing(sealing) => sealing.run(&mut output).await,
         Command::Verify(verify) => verify.run(&mut output).await,
+        Command::RebuildIndex(rebuild) => rebuild.run(&mut output).await,
+        Command::Dump(dump) => dump.run(&mut output).await,
         Command::Bench(args) => bench::run(args)
             .await
             .map_err(|error| bench_failure(&error)),

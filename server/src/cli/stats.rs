@@ -22,7 +22,7 @@ pub(super) struct Stats {
 impl Stats {
     pub(super) async fn run(self, output: &mut Output) -> Result<(), Failure> {
         if let Some(folder) = &self.folder {
-            let found = verify::check(folder).await?;
+            let found = verify::check(folder, false).await?;
             if self.json {
                 return Ok(output.json(&verify::to_json(&found))?);
             }

@@ -9,6 +9,7 @@
 mod crash;
 mod demo;
 mod docs;
+mod offline;
 mod serve;
 mod slow;
 mod support;

@@ -297,8 +297,10 @@ fn verify_tells_sound_torn_corrupt_and_unsupported_apart() {
     assert_eq!(sound["aggregates"], 1);
     let told = angzarr(folder.path(), &["verify", "data"]).ok();
     assert!(told.starts_with("data is sound\n"), "{told}");
-    let counted = angzarr(folder.path(), &["stats", "data", "--json"]).ok();
-    assert_eq!(verdict(&counted), sound);
+    let counted = verdict(&angzarr(folder.path(), &["stats", "data", "--json"]).ok());
+    for name in ["verdict", "events", "position", "aggregates", "log_bytes"] {
+        assert_eq!(counted[name], sound[name]);
+    }
 
     let path = segment(folder.path());
     let bytes = fs::read(&path).unwrap();
@@ -322,8 +324,24 @@ fn verify_tells_sound_torn_corrupt_and_unsupported_apart() {
         .unwrap();
     corrupt[at] ^= 1;
     fs::write(&path, &corrupt).unwrap();
-    let problem = verify().fails(2);
-    assert!(problem.contains("damaged data in"), "{problem}");
+    let ended = verify();
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("damaged data in 1 place"),
+        "{}",
+        ended.stderr
+    );
+    let found = verdict(&ended.stdout);
+    let damage = &found["damage"][0];
+    assert_eq!(found["verdict"], "corrupt");
+    assert!(
+        damage["file"]
+            .as_str()
+            .unwrap()
+            .ends_with(path.file_name().unwrap().to_str().unwrap())
+    );
+    let from = damage["offset"].as_u64().unwrap();
+    assert!((from..from + 200).contains(&(at as u64)), "{found}");
 
     let mut newer = bytes.clone();
     newer[20..24].copy_from_slice(&8_u32.to_le_bytes());
