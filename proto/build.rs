@@ -6,7 +6,8 @@ use std::{env, fs};
 
 const ROOT: &str = "proto";
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
+    "angzarr/admin/v1/dead_letters.proto",
     "angzarr/internal/v1/internal.proto",
     "angzarr/store/v1/store.proto",
     "angzarr_client/proto/angzarr/status/dlq.proto",

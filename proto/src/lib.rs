@@ -30,6 +30,14 @@ pub mod internal {
     pub use crate::generated::angzarr::internal::v1;
 }
 
+/// Events of the server's own administration.
+pub mod admin {
+    /// Package `angzarr.admin.v1`.
+    pub mod v1 {
+        pub use crate::generated::angzarr::admin::v1::*;
+    }
+}
+
 /// The database protocol.
 pub mod store {
     /// Package `angzarr.store.v1`.

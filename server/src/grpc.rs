@@ -1,5 +1,5 @@
-//! The gRPC endpoint: every service on every listener, in every dialect, with health and
-//! reflection.
+//! The endpoint: every service on every listener, in every dialect, with health, reflection
+//! and, beside gRPC, plain HTTP.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,7 +26,9 @@ use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::dialect_layer::to_canonical;
 use crate::health::Health;
+use crate::json::Json;
 use crate::listener::Listener;
+use crate::rest;
 use crate::service::message_limit::rephrase_response;
 
 /// Default limit of one request message, in bytes.
@@ -72,6 +74,8 @@ pub struct GrpcServer {
     names: Vec<String>,
     reporter: HealthReporter,
     message_bytes_max: usize,
+    json: Option<Json>,
+    http: axum::Router,
 }
 
 impl GrpcServer {
@@ -83,7 +87,23 @@ impl GrpcServer {
             names: Vec::new(),
             reporter: HealthReporter::new(),
             message_bytes_max,
+            json: None,
+            http: axum::Router::new(),
         }
+    }
+
+    /// Also answers REST and JSON, for every service with HTTP options that is added.
+    #[must_use]
+    pub fn with_rest(mut self, json: Json) -> Self {
+        self.json = Some(json);
+        self
+    }
+
+    /// Also answers plain HTTP on the paths of `router`.
+    #[must_use]
+    pub fn with_http(mut self, router: axum::Router) -> Self {
+        self.http = self.http.merge(router);
+        self
     }
 
     /// The limit that added services are to be made with.
@@ -130,7 +150,15 @@ impl GrpcServer {
             .add_service(HealthServer::new(HealthService::from_health_reporter(
                 self.reporter.clone(),
             )));
+        let mut http = self.http;
         let routes = self.routes.routes().prepare();
+        if let Some(json) = &self.json {
+            let rest =
+                rest::router(&routes, &self.names, json, self.message_bytes_max).map_err(broken)?;
+            http = http.merge(rest);
+        }
+        let router = routes.into_axum_router().reset_fallback().merge(http);
+        let routes = Routes::from(router.fallback(rest::unknown)).prepare();
         health.set_serving(true).await;
 
         let serving = listeners
@@ -236,6 +264,8 @@ where
         .max_frame_size(FRAME_BYTES_MAX)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
+        // REST is spoken over HTTP/1.1 more often than not.
+        .accept_http1(true)
         .layer(MapRequestLayer::new(to_canonical::<Body>))
         .layer(MapResponseLayer::new(rephrase_response))
         .add_routes(routes)

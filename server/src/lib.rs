@@ -1,5 +1,6 @@
 //! The Angzarr server: configuration, services, coordinators and the command line.
 
+pub mod admin;
 pub mod bench;
 pub mod cli;
 pub mod config;
@@ -10,9 +11,11 @@ pub mod framework;
 pub mod grpc;
 pub mod handler;
 pub mod health;
+pub mod json;
 pub mod listener;
 pub mod output;
 pub mod registry;
+pub mod rest;
 pub mod run;
 pub mod service;
 pub mod status;

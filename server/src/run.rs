@@ -11,13 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::storage::Opened;
 use crate::{
+    admin::DeadLetters,
     cli::{Exit, Failure},
     config::Config,
     coordinator::{Coordinator, Queries, Settings, Streams},
     grpc::{GrpcServer, ServeError},
+    json::Json,
     listener::Listener,
     output::{Ink, Output},
-    service::{CommandService, QueryService, StoreService, StreamService},
+    service::{CommandService, DeadLetterService, QueryService, StoreService, StreamService},
 };
 
 /// Why a server did not start, or ended.
@@ -90,10 +92,14 @@ impl Instance {
         let store = opened.store();
         let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings);
         let coordinator = Arc::new(coordinator);
+        let json = Json::new([]).map_err(RunError::Configuration)?;
+        let letters = DeadLetters::new(store.clone(), coordinator.clone(), json.clone());
         let bytes = limits.message_bytes;
         let grpc = StoreService::new(store.clone(), shutdown.clone())
             .add_to(GrpcServer::new(bytes))
+            .with_rest(json)
             .add_service(CommandService::server(coordinator.clone(), bytes))
+            .add_service(DeadLetterService::server(Arc::new(letters), bytes))
             .add_service(QueryService::server(
                 Queries::new(store.clone(), limits),
                 bytes,

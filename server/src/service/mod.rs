@@ -1,6 +1,7 @@
 //! The gRPC services. Each decodes a request, passes it on and maps the error.
 
 mod command;
+mod dead_letters;
 pub(crate) mod message_limit;
 mod query;
 mod store;
@@ -13,6 +14,7 @@ use futures::Stream;
 use tonic::{Request, Status};
 
 pub use command::CommandService;
+pub use dead_letters::DeadLetterService;
 pub use query::QueryService;
 pub use store::StoreService;
 pub use stream::StreamService;

@@ -109,11 +109,12 @@ fn coordinators_and_services_do_not_know_the_engine() {
 
 #[test]
 fn grpc_statuses_stay_at_the_edge() {
-    const EDGE: [&str; 9] = [
+    const EDGE: [&str; 10] = [
         "adapters/src/status",
         "adapters/src/store/remote",
         "server/src/status",
         "server/src/service",
+        "server/src/rest",
         "server/src/handler",
         "proto/src/",
         "server/src/cli/",
