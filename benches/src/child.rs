@@ -65,23 +65,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// Its resident memory.
+    /// Its memory.
     ///
     /// # Errors
     /// When `/proc` does not tell.
     pub fn memory(&self) -> io::Result<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-            Some(kib * 1024)
-        };
-        let missing = || io::Error::other("/proc does not tell resident memory");
-        Ok(Memory {
-            resident: bytes("VmRSS:").ok_or_else(missing)?,
-            anonymous: bytes("RssAnon:").ok_or_else(missing)?,
-            peak: bytes("VmHWM:").ok_or_else(missing)?,
-        })
+        Memory::of(self.pid())
     }
 
     /// Ends it as a power cut would, as far as a process can tell: SIGKILL.
@@ -111,6 +100,27 @@ pub struct Memory {
     pub anonymous: u64,
     /// The most that ever was resident.
     pub peak: u64,
+}
+
+impl Memory {
+    /// Of a process.
+    ///
+    /// # Errors
+    /// When `/proc` does not tell.
+    pub fn of(process: u32) -> io::Result<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+            Some(kib * 1024)
+        };
+        let missing = || io::Error::other("/proc does not tell resident memory");
+        Ok(Self {
+            resident: bytes("VmRSS:").ok_or_else(missing)?,
+            anonymous: bytes("RssAnon:").ok_or_else(missing)?,
+            peak: bytes("VmHWM:").ok_or_else(missing)?,
+        })
+    }
 }
 
 /// A loopback address on which nobody listens.

@@ -12,4 +12,5 @@ pub mod limit;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod raw;
+pub mod story;
 pub mod zeroed;

@@ -210,4 +210,11 @@ impl Admin for Limit {
     ) -> Result<Response<pb::SealSegmentResponse>, Status> {
         no_such_call()
     }
+
+    async fn sealing(
+        &self,
+        _: Request<pb::SealingRequest>,
+    ) -> Result<Response<pb::SealingResponse>, Status> {
+        no_such_call()
+    }
 }

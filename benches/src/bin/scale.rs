@@ -1,0 +1,418 @@
+//! Ten million aggregates and fifty million events: do append rate, memory and opening stay what
+//! they were, and what does an event cost on disk?
+//!
+//! Each tenth of the events is written by a process of its own, which is then killed: so that
+//! every opening is one after a crash.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use angzarr_benches::child::Memory;
+use angzarr_benches::story;
+use angzarr_engine::{Commit, Engine, IndexKind, Options, Sequence};
+use clap::Parser;
+use plotters::prelude::*;
+use serde::{Deserialize, Serialize};
+
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// Fill a store to a large size in ten parts, killing the process after each.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Aggregates.
+    #[arg(long, default_value_t = 10_000_000)]
+    aggregates: u32,
+    /// Events, each about 110 bytes of JSON.
+    #[arg(long, default_value_t = 50_000_000)]
+    events: u32,
+    /// Folder for the store, which takes about 10 GB.
+    #[arg(long, default_value = "/tmp")]
+    scratch: PathBuf,
+    /// Where to write the report: this name with `.md`, `.json` and `.svg` added.
+    #[arg(long, default_value = "benches/results/scale")]
+    out: PathBuf,
+    /// Which part this process writes; for the processes that the first one starts.
+    #[arg(long, hide = true)]
+    part: Option<u32>,
+    /// Reads random aggregates; for the process that the first one starts.
+    #[arg(long, hide = true)]
+    read: bool,
+}
+
+const PARTS: u32 = 10;
+/// Events of one commit, each of another aggregate.
+const BATCH: u32 = 10;
+const UNDER_WAY: usize = 128;
+/// Random aggregates that are loaded at the end.
+const LOADS: u32 = 20_000;
+/// Prime, and so without a common divisor with any number of aggregates that is not its multiple:
+/// steps of this size visit each aggregate once.
+const STEP: u64 = 2_654_435_761;
+
+/// What a process says of its part.
+#[derive(Debug, Serialize, Deserialize)]
+struct Part {
+    open_seconds: f64,
+    replayed_commits: u64,
+    seconds: f64,
+    events: u32,
+    resident: u64,
+    anonymous: u64,
+    log_bytes: u64,
+    disk_bytes: u64,
+    sealed: usize,
+    waiting: usize,
+}
+
+/// What the last process says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reads {
+    open_seconds: f64,
+    seal_seconds: f64,
+    disk_bytes: u64,
+    log_bytes: u64,
+    load_p50_us: f64,
+    load_p99_us: f64,
+    cold_p50_us: f64,
+    cold_p99_us: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    aggregates: u32,
+    events: u32,
+    parts: Vec<Part>,
+    reads: Reads,
+    index_bytes: u64,
+    payload_bytes_per_event: f64,
+    zstd_bytes_per_event: f64,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(part) = args.part {
+        return say(&write_part(&args, part).await?);
+    }
+    if args.read {
+        return say(&read(&args)?);
+    }
+    let scratch = tempfile::Builder::new()
+        .prefix("angzarr-scale-")
+        .tempdir_in(&args.scratch)?;
+    let report = measure(&args, scratch.path())?;
+    if let Some(folder) = args.out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let json = serde_json::to_string_pretty(&report)?;
+    std::fs::write(args.out.with_extension("json"), json + "\n")?;
+    let markdown = report.markdown();
+    std::fs::write(args.out.with_extension("md"), &markdown)?;
+    report.plot(&args.out.with_extension("svg"))?;
+    eprintln!("{markdown}");
+    Ok(())
+}
+
+fn measure(args: &Args, scratch: &Path) -> Result<Report> {
+    let mut parts = Vec::new();
+    for part in 0..PARTS {
+        let done: Part = ask(args, scratch, &["--part", &part.to_string()])?;
+        eprintln!(
+            "part {} of {PARTS}: opened in {:.2} s, {:.0} events a second, {} MiB resident",
+            part + 1,
+            done.open_seconds,
+            f64::from(done.events) / done.seconds,
+            done.resident >> 20
+        );
+        parts.push(done);
+    }
+    let reads = ask(args, scratch, &["--read"])?;
+    let (payload_bytes_per_event, zstd_bytes_per_event) = compressed(args)?;
+    Ok(Report {
+        aggregates: args.aggregates,
+        events: args.events,
+        parts,
+        reads,
+        index_bytes: folder_bytes(&scratch.join("index"))?,
+        payload_bytes_per_event,
+        zstd_bytes_per_event,
+    })
+}
+
+/// Starts this program on a part, waits for its answer, and kills it.
+fn ask<T: for<'de> Deserialize<'de>>(args: &Args, scratch: &Path, task: &[&str]) -> Result<T> {
+    let mut child = Killed(
+        Command::new(std::env::current_exe()?)
+            .args(task)
+            .args(["--aggregates", &args.aggregates.to_string()])
+            .args(["--events", &args.events.to_string()])
+            .arg("--scratch")
+            .arg(scratch)
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let output = child.0.stdout.take().ok_or("the child has no output")?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// A process that ends by SIGKILL.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Answers the process that started this one, and waits to be killed by it.
+#[expect(clippy::print_stdout, reason = "the answer")]
+fn say(answer: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(answer)?);
+    loop {
+        std::thread::park();
+    }
+}
+
+fn open(args: &Args) -> Result<(Arc<Engine>, f64)> {
+    let started = Instant::now();
+    let options = Options {
+        index: IndexKind::default(),
+        ..Options::default()
+    };
+    let engine = Engine::open(&args.scratch, options)?;
+    Ok((Arc::new(engine), started.elapsed().as_secs_f64()))
+}
+
+async fn write_part(args: &Args, part: u32) -> Result<Part> {
+    let (engine, open_seconds) = open(args)?;
+    // What a killed process leaves unread must not keep the answer from being whole.
+    let answer = {
+        let started = Instant::now();
+        let events = args.events / PARTS;
+        write_events(&engine, args, part * events, events).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let memory = Memory::of(std::process::id())?;
+        let (stats, sealing) = (engine.stats(), engine.sealing());
+        Part {
+            open_seconds,
+            replayed_commits: engine.recovery().replayed_commits,
+            seconds,
+            events,
+            resident: memory.resident,
+            anonymous: memory.anonymous,
+            log_bytes: stats.log_bytes,
+            disk_bytes: stats.disk_bytes,
+            sealed: sealing.sealed,
+            waiting: sealing.waiting,
+        }
+    };
+    // Not closed: the process is to be killed with the engine open.
+    std::mem::forget(engine);
+    Ok(answer)
+}
+
+async fn write_events(engine: &Arc<Engine>, args: &Args, first: u32, count: u32) -> Result<()> {
+    let mut under_way = std::collections::VecDeque::new();
+    for start in (first..first + count).step_by(BATCH as usize) {
+        let writes = (start..start + BATCH)
+            .map(|n| {
+                let (aggregate, sequence) = place(args, n);
+                story::write(aggregate, sequence)
+            })
+            .collect();
+        let engine = engine.clone();
+        under_way.push_back(tokio::spawn(async move {
+            let commit = Commit {
+                writes,
+                ..Commit::default()
+            };
+            engine.commit(commit).await
+        }));
+        while under_way.len() > UNDER_WAY {
+            if let Some(task) = under_way.pop_front() {
+                task.await??;
+            }
+        }
+    }
+    for task in under_way {
+        task.await??;
+    }
+    Ok(())
+}
+
+/// The aggregate and sequence of an event: every aggregate gets its next event before any gets
+/// the one after, in an order without pattern.
+fn place(args: &Args, event: u32) -> (u32, u32) {
+    let (round, at) = (event / args.aggregates, event % args.aggregates);
+    let at = (u64::from(at) * STEP + u64::from(round) * 7919) % u64::from(args.aggregates);
+    (u32::try_from(at).unwrap_or(0), round)
+}
+
+fn read(args: &Args) -> Result<Reads> {
+    let (engine, open_seconds) = open(args)?;
+    engine.pause_sealing();
+    let started = Instant::now();
+    engine.seal_now()?;
+    let seal_seconds = started.elapsed().as_secs_f64();
+    // Where the system lets us, what was read before is forgotten.
+    let _ = std::fs::write("/proc/sys/vm/drop_caches", "3");
+    let (cold_p50_us, cold_p99_us) = loads(&engine, args, 1)?;
+    let (load_p50_us, load_p99_us) = loads(&engine, args, 1)?;
+    let stats = engine.stats();
+    let reads = Reads {
+        open_seconds,
+        seal_seconds,
+        disk_bytes: stats.disk_bytes,
+        log_bytes: stats.log_bytes,
+        load_p50_us,
+        load_p99_us,
+        cold_p50_us,
+        cold_p99_us,
+    };
+    std::mem::forget(engine);
+    Ok(reads)
+}
+
+/// Microseconds to read all of a random aggregate.
+fn loads(engine: &Engine, args: &Args, seed: u64) -> Result<(f64, f64)> {
+    let expected = args.events / args.aggregates;
+    let mut times = Vec::new();
+    for n in 0..u64::from(LOADS) {
+        let aggregate = ((n + seed) * 6_364_136_223_846_793_005 >> 17) % u64::from(args.aggregates);
+        let aggregate = u32::try_from(aggregate)?;
+        let started = Instant::now();
+        let view = engine.aggregate(&story::key(aggregate), None)?;
+        let mut cursor = engine.pages(&view, Sequence::new(0), view.next(), false);
+        let mut found = 0;
+        while !cursor.is_done() {
+            for page in cursor.next_chunk(1 << 20)? {
+                if page.body != story::payload(aggregate, page.sequence.get()) {
+                    return Err(format!("aggregate {aggregate} reads wrong").into());
+                }
+                found += 1;
+            }
+        }
+        times.push(started.elapsed().as_secs_f64() * 1e6);
+        if found < expected {
+            return Err(format!("aggregate {aggregate} has {found} of {expected} events").into());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(0.0);
+    Ok((at(50), at(99)))
+}
+
+/// Bytes of an event's payload, as it is and in one zstd stream of level 3.
+fn compressed(args: &Args) -> Result<(f64, f64)> {
+    let sample = args.events.min(2_000_000);
+    let mut plain = Vec::new();
+    for n in 0..sample {
+        let (aggregate, sequence) = place(args, n);
+        plain.extend_from_slice(&story::payload(aggregate, sequence));
+    }
+    let small = zstd::bulk::compress(&plain, 3)?;
+    let per_event = |bytes: usize| bytes as f64 / f64::from(sample);
+    Ok((per_event(plain.len()), per_event(small.len())))
+}
+
+fn folder_bytes(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
+}
+
+impl Report {
+    fn markdown(&self) -> String {
+        let per_event = |bytes: u64| bytes as f64 / f64::from(self.events);
+        let mut text = format!(
+            "# Scale\n\n{} aggregates, {} events of {:.0} bytes in commits of {BATCH}, {UNDER_WAY} commits \
+             under way, synced before each answer; the process is killed after each tenth.\n\n\
+             | tenth | events a second | resident MiB | of it anonymous | opened in s | commits replayed | log MiB | on disk MiB | rewritten | waiting |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
+            self.aggregates, self.events, self.payload_bytes_per_event
+        );
+        for (n, part) in self.parts.iter().enumerate() {
+            text += &format!(
+                "| {} | {:.0} | {} | {} | {:.2} | {} | {} | {} | {} | {} |\n",
+                n + 1,
+                f64::from(part.events) / part.seconds,
+                part.resident >> 20,
+                part.anonymous >> 20,
+                part.open_seconds,
+                part.replayed_commits,
+                part.log_bytes >> 20,
+                part.disk_bytes >> 20,
+                part.sealed,
+                part.waiting,
+            );
+        }
+        let reads = &self.reads;
+        text += &format!(
+            "\nOpened at full size in {:.2} s. Rewriting what was still waiting took {:.0} s.\n\n\
+             | load of a random aggregate ({} events) | p50 us | p99 us |\n|---|---|---|\n\
+             | after dropping the page cache | {:.0} | {:.0} |\n| the same ones again | {:.0} | {:.0} |\n\n\
+             | bytes of an event | |\n|---|---|\n| payload | {:.1} |\n| payload under zstd -3, one stream | {:.1} |\n\
+             | log as written | {:.1} |\n| log on disk | {:.1} |\n| index | {:.1} |\n",
+            reads.open_seconds,
+            reads.seal_seconds,
+            self.events / self.aggregates,
+            reads.cold_p50_us,
+            reads.cold_p99_us,
+            reads.load_p50_us,
+            reads.load_p99_us,
+            self.payload_bytes_per_event,
+            self.zstd_bytes_per_event,
+            per_event(reads.log_bytes),
+            per_event(reads.disk_bytes),
+            per_event(self.index_bytes),
+        );
+        text
+    }
+
+    /// Three curves over the store's size.
+    fn plot(&self, path: &Path) -> Result<()> {
+        let root = SVGBackend::new(path, (900, 840)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let areas = root.split_evenly((3, 1));
+        let curves: [(&str, fn(&Part) -> f64); 3] = [
+            ("events a second", |part| {
+                f64::from(part.events) / part.seconds
+            }),
+            ("resident memory, MiB", |part| (part.resident >> 20) as f64),
+            ("seconds to open after SIGKILL", |part| part.open_seconds),
+        ];
+        let millions = f64::from(self.events) / 1e6;
+        for (area, (name, value)) in areas.iter().zip(curves) {
+            let values: Vec<f64> = self.parts.iter().map(value).collect();
+            let top = values.iter().copied().fold(0.0, f64::max) * 1.2;
+            let mut chart = ChartBuilder::on(area)
+                .caption(name, ("sans-serif", 18))
+                .margin(12)
+                .x_label_area_size(28)
+                .y_label_area_size(64)
+                .build_cartesian_2d(0.0..millions, 0.0..top)?;
+            chart
+                .configure_mesh()
+                .x_desc("million events")
+                .light_line_style(TRANSPARENT)
+                .draw()?;
+            let tenth = millions / f64::from(PARTS);
+            let points = values
+                .iter()
+                .enumerate()
+                .map(|(n, value)| ((n as f64 + 1.0) * tenth, *value));
+            chart.draw_series(LineSeries::new(points.clone(), BLUE.stroke_width(2)))?;
+            chart.draw_series(points.map(|point| Circle::new(point, 3, BLUE.filled())))?;
+        }
+        root.present()?;
+        Ok(())
+    }
+}
