@@ -11,6 +11,7 @@ mod build;
 mod layout;
 mod lookup;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub(crate) use build::{Builder, Packed};
 use layout::{Directory, Piece, TRAILER_LEN, Trailer};
 pub(crate) use lookup::Lookup;
+use zstd::bulk::Decompressor;
 
 use super::segment::{SEGMENT_HEADER, SegmentHeader};
 use super::{BlockCache, LogEnd, Segment};
@@ -116,7 +118,7 @@ impl Sealed {
         if super::frame::checksum(source.header.salt, &stored) != piece.crc {
             return Err(damaged("a block's checksum does not match"));
         }
-        let raw = zstd::bulk::decompress(&stored, piece.raw as usize)
+        let raw = decompress(&stored, piece.raw as usize)
             .map_err(|_| damaged("a block cannot be decompressed"))?;
         if raw.len() != piece.raw as usize {
             return Err(damaged(
@@ -156,6 +158,20 @@ pub(crate) fn check(segment: &Arc<Segment>) -> Result<()> {
         return Err(segment.corrupt(end.address, "the trailer names another end"));
     }
     Ok(())
+}
+
+/// Decompresses with a context of this thread: setting one up costs as much as a small block.
+fn decompress(stored: &[u8], len: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    CONTEXT.with_borrow_mut(|context| {
+        let context = match context {
+            Some(context) => context,
+            none => none.insert(Decompressor::new()?),
+        };
+        context.decompress(stored, len)
+    })
 }
 
 /// Where the bytes of a rewritten segment come from.
