@@ -30,7 +30,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt bench bench-peers bench-memory tools-run tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt fuzz fuzz-replay bench bench-peers bench-memory tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -63,6 +63,15 @@ ci: ## What the build machine runs: tests and checks, with a summary
 
 fmt: ## Format the Rust sources
 	@$(CARGO) fmt --all
+
+SECONDS ?= 60
+TARGET ?=
+
+fuzz: ## Fuzz each target for SECONDS=60, or only TARGET=image (needs cargo-fuzz)
+	@SECONDS_EACH=$(SECONDS) TARGET=$(TARGET) scripts/fuzz
+
+fuzz-replay: ## Run the fuzz targets on every input in the tree, on the stable compiler
+	@cd fuzz && $(CARGO) test --locked --no-default-features
 
 bench: rocksdb ## Run the criterion benchmarks (benches/README.md says what they mean)
 	@$(WITH_ROCKSDB) $(CARGO) bench --locked -p angzarr-benches

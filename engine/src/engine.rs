@@ -1,5 +1,6 @@
 //! An open event store.
 
+pub(crate) mod direct;
 mod start;
 
 use std::path::Path;

@@ -1,4 +1,10 @@
-//! For this workspace's benchmarks. Not part of the interface: anything here may change.
+//! For this workspace's benchmarks, golden files and fuzzing. Not part of the interface: anything
+//! here may change.
+
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
+
+pub use crate::engine::direct::{Direct, IndexEntry};
 
 use crate::event::Write;
 use crate::log::frame::{self, Kind, Place};

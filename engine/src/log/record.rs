@@ -24,6 +24,9 @@ const CHECKPOINT: u8 = 7;
 const DELETE_SNAPSHOT: u8 = 8;
 const DROPPED: u8 = 9;
 
+/// Bytes of the smallest page: a time, a start, a length and an empty body.
+const PAGE_LEN_MIN: u64 = 4;
+
 const PENDING: u8 = 1;
 const ISOLATED: u8 = 2;
 const EXT: u8 = 4;
@@ -255,6 +258,10 @@ fn decode_pages(mut body: Decoder<'_>) -> Result<Pages<'_>, BadRecord> {
     };
     let ext = if flags & EXT != 0 { body.bytes()? } else { &[] };
     let count = body.u32()?;
+    // Nobody gets to count to a number that the bytes cannot hold.
+    if u64::from(count) * PAGE_LEN_MIN > body.0.len() as u64 {
+        return Err(BadRecord("it has fewer pages than it says"));
+    }
     first
         .plus(count)
         .ok_or(BadRecord("a sequence is too large"))?;
