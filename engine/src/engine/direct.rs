@@ -16,6 +16,7 @@ use crate::event::{Commit, Committed};
 use crate::index::{Direction, Family, Range};
 use crate::options::{IndexKind, Options};
 use crate::queue::{Queue, closed};
+use crate::sealing::Sealer;
 use crate::types::Position;
 
 /// An entry of the index: number of its family, key, value.
@@ -44,14 +45,16 @@ impl Direct {
     ) -> Result<Self> {
         let options = Options {
             segment_bytes,
+            cache_bytes: 1024 * 1024,
             index: IndexKind::Memory,
             ..Options::default()
         };
         options.validate()?;
         let random = Box::new(rand::rngs::StdRng::seed_from_u64(seed));
-        let (shared, opened, recovery) = recover(disk, None, &*clock, &options, random)?;
+        let (shared, opened, recovery) = recover(disk.clone(), None, &*clock, &options, random)?;
         let shared = Arc::new(shared);
         let core = Core::new(shared.clone(), opened.writer, clock, options.durability)?;
+        let sealer = Sealer::new(shared.clone(), disk, core.active_file(), options.durability);
         let queue = Arc::new(Queue::default());
         queue.close();
         let engine = Engine {
@@ -63,6 +66,8 @@ impl Direct {
             recovery,
             writer: Mutex::default(),
             workers: Mutex::default(),
+            sealer: Arc::new(sealer),
+            sealing: Arc::default(),
             _lock: None,
         };
         Ok(Self { engine, core })

@@ -81,6 +81,7 @@ fn read_frames(mut input: Input<'_>) -> Vec<(Header, Vec<u8>)> {
         let events = records(&payload, place.recorded_at).map_while(Result::ok);
         let events = events.fold(0u32, |sum, record| match record {
             Record::Pages(pages) => sum.saturating_add(pages.count),
+            Record::Dropped { count, .. } => sum.saturating_add(count),
             _ => sum,
         });
         let header = encode(&mut Vec::new(), place, Kind::Commit, |out| {

@@ -75,6 +75,7 @@ fn write(out: &mut Vec<u8>, record: &Record<'_>, at: Timestamp) -> Option<()> {
         Record::DeleteSnapshot { key, sequence } => {
             record::put_delete_snapshot(out, &key.to_key().ok()?, *sequence);
         }
+        Record::Dropped { key, first, count } => record::put_dropped(out, *key, *first, *count),
     }
     Some(())
 }
