@@ -1,5 +1,6 @@
 //! A store made step by step, with what is true of it after each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use angzarr_engine::clock::ManualClock;
@@ -33,6 +34,8 @@ pub(crate) struct Fact {
     pub(crate) end: u64,
     /// All that the index says after it.
     pub(crate) index: Vec<IndexEntry>,
+    /// All that can be read.
+    pub(crate) view: View,
 }
 
 /// A store and its history.
@@ -41,6 +44,8 @@ pub(crate) struct History {
     /// In the order of the log, without gaps.
     pub(crate) facts: Vec<Fact>,
     pub(crate) database_id: [u8; 16],
+    /// Whether segments were rewritten: what cannot be read any more may then be missing.
+    pub(crate) rewritten: bool,
     count: u32,
 }
 
@@ -54,6 +59,7 @@ impl History {
             disk: disk.clone(),
             facts: Vec::new(),
             database_id: store.stats().database_id,
+            rewritten: false,
             count: 0,
         };
         if let Some(operations) = operations {
@@ -66,8 +72,12 @@ impl History {
             }
             let end = store.stats().log_bytes;
             if end > start {
-                let index = entries(&store);
-                history.facts.push(Fact { start, end, index });
+                history.facts.push(Fact {
+                    start,
+                    end,
+                    index: entries(&store),
+                    view: read_all(&store).expect("a sound store is readable"),
+                });
             }
         }
         history
@@ -128,34 +138,70 @@ impl History {
             Op::Checkpoint(position) => ops::of_checkpoint((*position).into()),
             Op::Mark | Op::Reopen => return store.mark(),
             Op::Seal => return store.seal().map(drop),
+            Op::Rewrite => {
+                self.rewritten = true;
+                return store.seal_now();
+            }
         };
         store.commit(commit).map(drop)
     }
 }
 
-/// Reads everything in the store in every way there is; errors are for the caller to judge.
-pub(crate) fn read_all(store: &Direct) -> Result<u64> {
-    let mut events = 0;
-    let mut cursor = store.cursor(Position::default(), Filter::default())?;
-    while cursor.position() < store.position() {
-        for recorded in cursor.next_chunk(1 << 20, store.position())? {
-            events += recorded.pages.len() as u64;
-        }
-    }
+/// What can be read of a store, one line a fact.
+pub(crate) type View = Vec<String>;
+
+/// Reads everything in the store in every way there is. Bodies of revoked events are left out:
+/// they may be gone.
+pub(crate) fn read_all(store: &Direct) -> Result<View> {
+    let mut lines = Vec::new();
+    let mut revoked = BTreeSet::new();
     for at in At::all() {
         let key = at.key();
         let view = store.aggregate(&key, None)?;
+        for mark in store.marks(&view, Sequence::ZERO, view.next())? {
+            lines.push(format!("{key} {mark:?}"));
+            if mark.revoked {
+                revoked.insert((key.clone(), mark.sequence));
+            }
+        }
         for backwards in [false, true] {
             let mut pages = store.pages(&view, Sequence::ZERO, view.next(), backwards);
-            while !pages.next_chunk(1 << 16)?.is_empty() {}
+            loop {
+                let chunk = pages.next_chunk(1 << 12)?;
+                if chunk.is_empty() {
+                    break;
+                }
+                for page in chunk {
+                    let n = page.sequence;
+                    let body = if revoked.contains(&(key.clone(), n)) {
+                        &[]
+                    } else {
+                        &page.body[..]
+                    };
+                    lines.push(format!("{key} {n} {:?} {body:?}", page.created_at));
+                }
+            }
         }
-        store.marks(&view, Sequence::ZERO, view.next())?;
-        store.snapshots(&key)?;
+        lines.push(format!(
+            "{key} ends {} {:?}",
+            view.next(),
+            store.snapshots(&key)?
+        ));
+    }
+    let mut cursor = store.cursor(Position::default(), Filter::default())?;
+    while cursor.position() < store.position() {
+        for recorded in cursor.next_chunk(1 << 12, store.position())? {
+            for page in recorded.pages {
+                let key = &recorded.key;
+                lines.push(format!("{} {key} {}", page.position, page.sequence));
+            }
+        }
     }
     for n in 0..2 {
-        store.participants(&ops::cascade_of(n))?;
+        lines.push(format!("{:?}", store.participants(&ops::cascade_of(n))?));
     }
-    Ok(events)
+    lines.push(format!("{:?}", store.checkpoint(&ops::consumer())?));
+    Ok(lines)
 }
 
 /// Frames of a log that holds every kind of record.

@@ -8,7 +8,7 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use crate::damage::{Bytes, Names};
 use crate::disk::{Files, MemoryDisk};
-use crate::facts::{Fact, History, entries, open, read_all};
+use crate::facts::{Fact, History, View, entries, open, read_all};
 use crate::ops::{self, Append, Op};
 
 /// Bytes of a segment's header.
@@ -74,13 +74,13 @@ fn check<D>(scene: &Scene<D>, damage: impl Fn(&D, &mut Files)) {
     match open(&disk) {
         Ok(store) => {
             let end = store.stats().log_bytes;
-            read_all(&store).expect("what was opened can be read");
+            let view = read_all(&store).expect("what was opened can be read");
             if segments(&files) == segments(&crashed) {
                 assert!(end >= history.end(), "acknowledged commits are gone");
             }
             // Another store in the place of this one is as good as this one.
             if store.stats().database_id == history.database_id {
-                check_content(&history, &store);
+                check_content(&history, &store, &view);
                 for later in history.facts.iter().filter(|fact| fact.start > end) {
                     let proof = is_intact(later, &files, &written);
                     assert!(!proof, "{} was left out, {} proves it", end, later.start);
@@ -103,7 +103,8 @@ fn check<D>(scene: &Scene<D>, damage: impl Fn(&D, &mut Files)) {
 /// What is a segment by its name; nothing else matters.
 fn segments(files: &Files) -> Vec<(&String, &Vec<u8>)> {
     let is_segment = |name: &str| {
-        let digits = name.strip_suffix(".seg").unwrap_or_default();
+        let stem = name.strip_suffix(".seg").or(name.strip_suffix(".segz"));
+        let digits = stem.unwrap_or_default();
         digits.len() == 20 && digits.parse::<u64>().is_ok() && !digits.starts_with('+')
     };
     files.iter().filter(|(name, _)| is_segment(name)).collect()
@@ -111,27 +112,35 @@ fn segments(files: &Files) -> Vec<(&String, &Vec<u8>)> {
 
 /// The store is as it was after one of the commits. Behind the acknowledged ones there may be one
 /// more, whole.
-fn check_content(history: &History, store: &Direct) {
+fn check_content(history: &History, store: &Direct, view: &View) {
     let end = store.stats().log_bytes;
     let fact = history.facts.iter().find(|fact| fact.end == end);
     assert!(
         fact.is_some() || end == 0 || end > history.end(),
         "the log ends at {end}"
     );
-    if let Some(fact) = fact {
+    let Some(fact) = fact else { return };
+    if !history.rewritten {
         assert_eq!(entries(store), fact.index);
+    }
+    // What a rewriting left out rests on later commits; damage may have taken those.
+    if !history.rewritten || end >= history.end() {
+        assert_eq!(*view, fact.view);
     }
 }
 
 /// Whether every byte of a commit is where it was written, in a segment that is what it was.
 fn is_intact(fact: &Fact, files: &Files, written: &Files) -> bool {
     let holder = written.iter().rfind(|(name, _)| {
-        let base = name.strip_suffix(".seg").and_then(|base| base.parse().ok());
+        let base = name.split('.').next().and_then(|base| base.parse().ok());
         base.is_some_and(|base: u64| base <= fact.start)
     });
     let Some((name, was)) = holder else {
         return false;
     };
+    if name.ends_with(".segz") {
+        return files.get(name) == Some(was);
+    }
     let base: u64 = name.trim_end_matches(".seg").parse().expect("parsed above");
     let offset = |address: u64| usize::try_from(address - base).expect("small") + HEADER;
     let range = offset(fact.start)..offset(fact.end);

@@ -34,11 +34,12 @@ const MIB: usize = 1024 * KIB;
 
 /// Every target. The bounds on memory are a few times what was seen, and far below what a length
 /// that is believed unchecked would ask for.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     target("frame", engine::frame, 4 * KIB, 8),
     target("record", engine::record, 64 * KIB, 256),
     target("index_keys", engine::index_keys, 16 * KIB, 16),
     target("apply", engine::apply, 2 * MIB, 4096),
+    target("sealed", engine::sealed, 48 * MIB, 4096),
     target("image", image::image, 48 * MIB, 1024),
     target("directory", image::directory, 48 * MIB, 1024),
     target("operations", operations::operations, 48 * MIB, 4096),

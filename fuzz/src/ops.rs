@@ -37,7 +37,10 @@ pub(crate) enum Op {
     },
     Checkpoint(u8),
     Mark,
+    /// Ends the segment being written.
     Seal,
+    /// Rewrites segments that have ended.
+    Rewrite,
     Reopen,
 }
 

@@ -50,6 +50,12 @@ fn make() {
         }
         write("apply", &format!("seed-{prefix}"), &input);
     }
+    for seed in 0..9 {
+        let mode = u8::try_from(seed % 3).unwrap();
+        let mut input = vec![mode];
+        input.extend(noise(seed, 300));
+        write("sealed", &format!("seed-{seed}"), &input);
+    }
     for seed in 0..12 {
         for target in ["image", "directory", "operations", "index_keys"] {
             let len = if target == "index_keys" { 200 } else { 600 };

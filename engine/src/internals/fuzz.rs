@@ -11,11 +11,15 @@ mod apply;
 mod frame;
 mod index_keys;
 mod record;
+mod sealed;
 
 pub use apply::apply;
 pub use frame::frame;
 pub use index_keys::index_keys;
 pub use record::record;
+pub use sealed::sealed;
+
+pub(crate) use sealed::forged;
 
 /// Takes fields off the input; zeros when there is nothing left.
 struct Input<'a>(&'a [u8]);

@@ -8,6 +8,8 @@
 //! its payload may have become shorter.
 
 mod build;
+#[cfg(feature = "fuzz")]
+mod hostile;
 mod layout;
 mod lookup;
 
@@ -18,6 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 
 pub(crate) use build::{Builder, Packed};
+#[cfg(feature = "fuzz")]
+pub(crate) use hostile::hostile;
 use layout::{Directory, Piece, TRAILER_LEN, Trailer};
 pub(crate) use lookup::Lookup;
 use zstd::bulk::Decompressor;
