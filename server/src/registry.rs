@@ -11,8 +11,8 @@ use angzarr_proto::Dialect;
 use crate::coordinator::Limits;
 use crate::handler::{AnswerLimits, CommandHandler, PeerSettings, Retries, Upcaster};
 
-pub(crate) use reactions::wanted;
 pub use reactions::{Input, Reaction, ReactionKind, ReactionSettings};
+pub(crate) use reactions::{checkpoint_name, outbox_of, wanted};
 
 /// Calls to one upcaster at a time.
 const UPCASTS: usize = 1024;

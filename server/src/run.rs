@@ -14,12 +14,15 @@ use crate::{
     admin::DeadLetters,
     cli::{Exit, Failure},
     config::Config,
-    coordinator::{Coordinator, Queries, Settings, Streams},
+    coordinator::{Coordinator, Queries, Streams},
     grpc::{GrpcServer, ServeError},
     json::Json,
     listener::Listener,
     output::{Ink, Output},
-    service::{CommandService, DeadLetterService, QueryService, StoreService, StreamService},
+    service::{
+        CommandService, DeadLetterService, ProcessManagerService, ProjectorService, QueryService,
+        SagaService, StoreService, StreamService,
+    },
 };
 
 /// Why a server did not start, or ended.
@@ -85,10 +88,7 @@ impl Instance {
         let opened = Opened::open(config).await?;
         let shutdown = CancellationToken::new();
         let limits = components::limits(&config.limits);
-        let settings = Settings {
-            limits,
-            ..Settings::default()
-        };
+        let settings = components::settings(config);
         let store = opened.store();
         let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings);
         let coordinator = Arc::new(coordinator);
@@ -100,6 +100,9 @@ impl Instance {
             .with_rest(json)
             .add_service(CommandService::server(coordinator.clone(), bytes))
             .add_service(DeadLetterService::server(Arc::new(letters), bytes))
+            .add_service(SagaService::server(coordinator.clone(), bytes))
+            .add_service(ProcessManagerService::server(coordinator.clone(), bytes))
+            .add_service(ProjectorService::server(coordinator.clone(), bytes))
             .add_service(QueryService::server(
                 Queries::new(store.clone(), limits),
                 bytes,

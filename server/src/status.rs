@@ -46,11 +46,17 @@ pub fn of(error: Error, dialect: Dialect) -> Status {
             let detail = named("CascadeConflictDetail", &detail, dialect);
             with_details(Code::Aborted, message, vec![detail])
         }
-        Error::Revoked { .. } => Status::failed_precondition(message),
+        Error::Revoked { .. } | Error::TooDeep => Status::failed_precondition(message),
         Error::Busy(_) | Error::TooLong(_) => Status::resource_exhausted(message),
         Error::Handler(error) => of_handler(error, message),
         Error::Store(error) => Status::from(error),
     }
+}
+
+/// The code a caller would get.
+#[must_use]
+pub fn code(error: &Error) -> i32 {
+    of(error.clone(), Dialect::V1).code().into()
 }
 
 fn of_handler(error: handler::Error, message: String) -> Status {

@@ -29,6 +29,10 @@ use crate::{
     output::{Ink, Output},
 };
 
+/// Stack of a thread, in bytes, of which only what is used is taken: commands that cause commands
+/// lie on it one above the other, sixteen at most.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed or refused
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
     {
         Ok(runtime) => runtime,

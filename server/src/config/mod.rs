@@ -1,5 +1,6 @@
 //! The configuration: files, environment and flags, read into one [`Config`].
 
+mod cascade;
 mod component;
 mod error;
 mod interpolate;
@@ -18,6 +19,7 @@ mod tests;
 use std::{fmt, path::PathBuf, time::Duration};
 
 pub use self::{
+    cascade::{Cascade, Compensation},
     component::{Aggregate, Endpoint, Retries, Snapshots, Upcaster},
     error::{ConfigError, Origin},
     keys::{KEYS, Key},
@@ -40,6 +42,10 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
+    /// Cascades that nobody settles.
+    pub cascade: Cascade,
+    /// Compensations that are left to the framework.
+    pub compensation: Compensation,
     /// Command handlers, one for each domain.
     pub aggregates: Vec<Aggregate>,
     /// Event upcasters, at most one for each domain.
@@ -147,6 +153,8 @@ impl Config {
             bus: Bus::read_either(&mut root)?,
             limits: Limits::read(root.section("limits")?)?,
             log: Log::read(root.section("log")?)?,
+            cascade: Cascade::read(root.section("cascade")?)?,
+            compensation: Compensation::read(root.section("compensation")?)?,
             aggregates: component::aggregates(root.sections("aggregates")?)?,
             upcasters: component::upcasters(root.sections("upcasters")?)?,
             sagas: Vec::new(),

@@ -242,6 +242,10 @@ fn problems_name_key_and_line() {
             "aggregates[0].dialect: \"v2\" is not one of auto, v1, client-0.5, client-0.3",
         ),
         (
+            "compensation: {webhook: 'https://h'}\n",
+            "compensation.webhook: \"https://h\" is no address to post to",
+        ),
+        (
             "sagas:\n  - {name: a}\n",
             "angzarr.yaml, line 2: sagas[0].address: is missing",
         ),
@@ -490,6 +494,8 @@ fn known_by_section() -> BTreeMap<String, Vec<String>> {
         ("bus", format!("bus: {{{unknown}: 1}}\n")),
         ("limits", format!("limits: {{{unknown}: 1}}\n")),
         ("log", format!("log: {{{unknown}: 1}}\n")),
+        ("cascade", format!("cascade: {{{unknown}: 1}}\n")),
+        ("compensation", format!("compensation: {{{unknown}: 1}}\n")),
         (
             "aggregates[]",
             format!("aggregates: [{{domain: a, address: 'http://h:1', {unknown}: 1}}]\n"),

@@ -1,17 +1,20 @@
+use angzarr_proto::internal::v1::Origin;
 use angzarr_proto::store::v1::{
     AggregateAppend, AppendRequest, Appended, Claim, Expected, GetClaimRequest, PendingView,
     ReadRequest, expected, read_request,
 };
 use angzarr_proto::v1::{
-    Cover, EventBook, EventPage, PageHeader, SequenceRange, Snapshot, page_header,
+    AngzarrDeferredSequence, Cover, EventBook, EventPage, PageHeader, SequenceRange, Snapshot,
+    event_page, page_header,
 };
 use bytes::Bytes;
 use prost::Message;
 
-use super::claim::Sequencing;
+use super::compensation::origins_cover;
 use super::load::{key_of, read_book};
 use super::validate::Command;
 use super::{Coordinator, Error, cascade, sync_mode};
+use crate::framework;
 use crate::handler::RawBook;
 
 /// Events that were decided and not yet stored.
@@ -26,6 +29,8 @@ pub(super) struct NewEvents {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) cascade_id: Option<String>,
     pub(super) isolated: bool,
+    /// The tuple of the command, when a component emitted it.
+    pub(super) origin: Option<AngzarrDeferredSequence>,
 }
 
 impl NewEvents {
@@ -39,10 +44,6 @@ impl NewEvents {
         number(&mut pages, prior.next_sequence)?;
         // A pending event may still come or go, and then this state is none of the aggregate's.
         let settled = command.cascade_id.is_none() && !cascade::holds_pending(&prior.pages)?;
-        let claim = match &command.sequencing {
-            Sequencing::Expected(_) => None,
-            Sequencing::Deferred(claim) => Some(claim.clone()),
-        };
         Ok(Self {
             cover: command.cover.clone(),
             snapshot: snapshot
@@ -50,7 +51,8 @@ impl NewEvents {
                 .and_then(|snapshot| stamp(snapshot, &pages)),
             pages,
             next_sequence: Some(prior.next_sequence),
-            claim,
+            claim: command.claim(),
+            origin: command.origin.clone(),
             cascade_id: command.cascade_id.clone(),
             isolated: sync_mode::delivery(command.mode).isolated,
         })
@@ -63,18 +65,45 @@ impl NewEvents {
             .map(|page| Bytes::from(page.encode_to_vec()))
     }
 
+    /// Records in the same commit who caused the events, so that a compensation can be passed on
+    /// to them. Events of a cascade are undone with it.
+    fn origin_write(&self) -> Option<AggregateAppend> {
+        let origin = self.origin.clone().filter(|_| self.cascade_id.is_none())?;
+        let first = self.next_sequence.filter(|_| !self.pages.is_empty())?;
+        let count = u32::try_from(self.pages.len()).ok()?;
+        let event = Origin {
+            origin: Some(origin),
+            first_sequence: first,
+            last_sequence: first.checked_add(count.checked_sub(1)?)?,
+        };
+        let page = EventPage {
+            payload: Some(event_page::Payload::Event(framework::pack_internal(
+                "Origin", &event,
+            ))),
+            ..EventPage::default()
+        };
+        Some(AggregateAppend {
+            cover: Some(origins_cover(&self.cover)),
+            pages: vec![page],
+            ..AggregateAppend::default()
+        })
+    }
+
     fn into_request(self) -> AppendRequest {
         let state = self
             .next_sequence
             .map_or(expected::State::Any(true), expected::State::Next);
+        let origin = self.origin_write();
+        let mut writes = vec![AggregateAppend {
+            cover: Some(self.cover),
+            pages: self.pages,
+            expected: Some(Expected { state: Some(state) }),
+            claim: self.claim,
+            snapshot: self.snapshot,
+        }];
+        writes.extend(origin);
         AppendRequest {
-            writes: vec![AggregateAppend {
-                cover: Some(self.cover),
-                pages: self.pages,
-                expected: Some(Expected { state: Some(state) }),
-                claim: self.claim,
-                snapshot: self.snapshot,
-            }],
+            writes,
             cascade_id: self.cascade_id,
             isolated: self.isolated,
             ..AppendRequest::default()
@@ -116,10 +145,10 @@ impl Coordinator {
         &self,
         command: &Command,
     ) -> Result<Option<EventBook>, Error> {
-        match &command.sequencing {
-            Sequencing::Expected(_) => Ok(None),
-            Sequencing::Deferred(claim) => {
-                self.claimed(&command.cover, claim.clone(), command.cascade_id.clone())
+        match command.claim() {
+            None => Ok(None),
+            Some(claim) => {
+                self.claimed(&command.cover, claim, command.cascade_id.clone())
                     .await
             }
         }

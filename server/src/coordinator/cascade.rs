@@ -16,6 +16,9 @@ use crate::registry::Domain;
 /// Why a page is hidden from a reader while its cascade is open.
 const UNCOMMITTED: &str = "uncommitted";
 
+/// Why a page is hidden for good.
+const REVOKED: &str = "revoked";
+
 /// Why a page is hidden that decides about others.
 const FRAMEWORK_EVENT: &str = "framework_event";
 
@@ -86,6 +89,17 @@ pub(super) fn holds_pending(pages: &[Bytes]) -> Result<bool, Error> {
     for page in pages {
         let outline = PageOutline::of(page).map_err(Error::damaged)?;
         if outline.no_commit || uncommitted(&outline)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether any page was revoked.
+pub(super) fn holds_revoked(pages: &[Bytes]) -> Result<bool, Error> {
+    for page in pages {
+        let outline = PageOutline::of(page).map_err(Error::damaged)?;
+        if placeholder(&outline)?.is_some_and(|placeholder| placeholder.reason == REVOKED) {
             return Ok(true);
         }
     }

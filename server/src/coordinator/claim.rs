@@ -88,6 +88,16 @@ pub(super) fn event_key(component: &str, source: &Cover, sequence: u32) -> Vec<u
     })
 }
 
+/// The claim of a command that a component emitted.
+pub(super) fn command_claim(origin: &AngzarrDeferredSequence) -> Claim {
+    deferred_claim(COMMAND, origin)
+}
+
+/// The claim of the news that a command was refused.
+pub(super) fn rejection_claim(origin: &AngzarrDeferredSequence) -> Claim {
+    deferred_claim(REJECTION, origin)
+}
+
 fn deferred_claim(kind: &str, deferred: &AngzarrDeferredSequence) -> Claim {
     Claim {
         kind: kind.to_owned(),

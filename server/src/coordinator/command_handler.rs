@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::append::NewEvents;
 use super::concurrency::check_divergence;
+use super::run::{Refusal, Run};
 use super::validate::{self, Command};
 use super::{Coordinator, Error};
 use crate::handler::{Answer, RawBook, Retries};
@@ -16,6 +17,8 @@ use crate::registry::{Domain, Snapshots};
 pub(super) enum Outcome {
     /// The new pages, durable; none when the command changed nothing.
     Events(EventBook),
+    /// The same of an earlier delivery: everything has been done for them.
+    Known(EventBook),
     /// The component left the matter to the framework. Nothing was stored.
     Revocation(RevocationResponse),
     /// The component passed the matter on. Nothing was stored.
@@ -30,22 +33,9 @@ impl Coordinator {
     /// [`StoreError::Unavailable`], whose outcome is unknown, and [`Error::DeadLettered`].
     pub async fn handle_command(&self, request: CommandRequest) -> Result<CommandResponse, Error> {
         let command = validate::command(request, self.settings.limits)?;
-        let span = span(&command);
-        async {
-            if let Some(deletion) = self.delete_edition(&command).await? {
-                return Ok(respond(deletion));
-            }
-            match self.carry_out(&command).await? {
-                Outcome::Events(book) => Ok(respond(book)),
-                Outcome::Revocation(revocation) => Err(revoked(&command, revocation)),
-                Outcome::Notification(_) => Ok(respond(EventBook {
-                    cover: Some(command.cover.clone()),
-                    ..EventBook::default()
-                })),
-            }
-        }
-        .instrument(span)
-        .await
+        self.command(command, Run::default())
+            .await
+            .map_err(Refusal::into_error)
     }
 
     /// Waits for the aggregate, then decides and stores; again when another writer of the same
@@ -54,7 +44,7 @@ impl Coordinator {
         let domain = self.domain(&command.cover.domain)?;
         let _turn = self.queues.enter(&command.cover).await?;
         if let Some(first) = self.first_delivery(command).await? {
-            return Ok(Outcome::Events(first));
+            return Ok(Outcome::Known(first));
         }
         let mut pauses = Retries::default().delays();
         loop {
@@ -83,7 +73,12 @@ impl Coordinator {
         self.check_fields(domain, command, stale_at, &prior, &new)
             .await?;
         self.check_cascades(domain, command, &prior, &new).await?;
-        Ok(Outcome::Events(self.append(new).await?))
+        let (book, known) = self.append_once(new).await?;
+        Ok(if known {
+            Outcome::Known(book)
+        } else {
+            Outcome::Events(book)
+        })
     }
 
     async fn execute(
@@ -111,14 +106,14 @@ pub(super) fn span(command: &Command) -> tracing::Span {
     )
 }
 
-fn respond(book: EventBook) -> CommandResponse {
+pub(super) fn respond(book: EventBook) -> CommandResponse {
     CommandResponse {
         events: Some(book),
         ..CommandResponse::default()
     }
 }
 
-fn revoked(command: &Command, revocation: RevocationResponse) -> Error {
+pub(super) fn revoked(command: &Command, revocation: RevocationResponse) -> Error {
     let reason = if revocation.reason.is_empty() {
         format!(
             "the handler of domain `{}` revoked the command",

@@ -80,6 +80,7 @@ impl Coordinator {
             snapshot: None,
             cascade_id: None,
             isolated: false,
+            origin: None,
         })
         .await?;
         Ok(())

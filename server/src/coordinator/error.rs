@@ -61,6 +61,14 @@ pub enum Error {
         /// In the component's words.
         reason: String,
     },
+    /// Components answer each other without an end in sight.
+    #[error(
+        "the commands caused one another {} deep and were not done: a component reacts to what it \
+         causes itself; let it tell those events apart, or send the command in another mode than \
+         CASCADE",
+        super::run::DEPTH_MAX
+    )]
+    TooDeep,
     /// Too much work is queued. Try again later.
     #[error("{0}")]
     Busy(String),
@@ -108,6 +116,7 @@ impl Error {
             | Self::UnknownDomain { .. }
             | Self::DeadLettered { .. }
             | Self::Revoked { .. }
+            | Self::TooDeep
             | Self::TooLong(_) => false,
         }
     }

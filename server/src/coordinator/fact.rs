@@ -1,9 +1,12 @@
 use angzarr_adapters::StoreError;
-use angzarr_proto::v1::{EventBook, EventPage, EventRequest, FactInjectionResponse};
+use angzarr_proto::v1::{
+    CascadeErrorMode, EventBook, EventPage, EventRequest, FactInjectionResponse,
+};
 use tracing::Instrument;
 
 use super::append::{NewEvents, number, stamp};
 use super::claim::external_claim;
+use super::run::{Run, Waiting};
 use super::validate::{self, Facts};
 use super::{Coordinator, Error, cascade, sync_mode};
 use crate::handler::Retries;
@@ -26,12 +29,30 @@ impl Coordinator {
             edition = %validate::edition_name(&facts.cover),
             root = %validate::root_hex(&facts.cover),
         );
-        let (book, already_processed) = self.inject(&facts).instrument(span).await?;
+        let waiting = Waiting::of(facts.mode, CascadeErrorMode::CascadeErrorFailFast, None);
+        let run = Run::waited_for(waiting.as_ref());
+        let (book, already_processed) = self.fact(&facts, run).instrument(span).await?;
+        let collected = waiting.map(Waiting::into_collected).unwrap_or_default();
         Ok(FactInjectionResponse {
             events: Some(book),
             already_processed,
-            projections: Vec::new(),
+            projections: collected.projections,
         })
+    }
+
+    /// Stores facts once, and lets components react that somebody waits for.
+    pub(super) async fn fact(
+        &self,
+        facts: &Facts,
+        run: Run<'_>,
+    ) -> Result<(EventBook, bool), Error> {
+        let guard = run.waiting.map(|_| self.sync_runs.enter(&facts.cover));
+        let (book, already_processed) = self.inject(facts).await?;
+        if let Some(guard) = guard.filter(|_| !already_processed) {
+            guard.stored(&book);
+            self.react(&book, run).await?;
+        }
+        Ok((book, already_processed))
     }
 
     async fn inject(&self, facts: &Facts) -> Result<(EventBook, bool), Error> {
@@ -58,7 +79,8 @@ impl Coordinator {
 
     /// Lets the component replace the facts. One without the method takes them as they are.
     async fn route(&self, domain: &Domain, facts: &Facts) -> Result<NewEvents, Error> {
-        let stored = self.load_at(domain, &facts.cover, None, None).await?;
+        let cascade_id = facts.cascade_id.clone();
+        let stored = self.load_at(domain, &facts.cover, cascade_id, None).await?;
         let prior = self.upcast(domain, stored).await?;
         let call = domain
             .handler
@@ -69,7 +91,7 @@ impl Coordinator {
         };
         number(&mut pages, prior.next_sequence)?;
         let snapshot = snapshot.filter(|_| domain.snapshots != Snapshots::Never);
-        let settled = !cascade::holds_pending(&prior.pages)?;
+        let settled = facts.cascade_id.is_none() && !cascade::holds_pending(&prior.pages)?;
         Ok(NewEvents {
             snapshot: snapshot
                 .filter(|_| settled)
@@ -95,7 +117,8 @@ fn new_events(facts: &Facts, pages: Vec<EventPage>) -> NewEvents {
         next_sequence: None,
         claim: Some(external_claim(&facts.external_id)),
         snapshot: None,
-        cascade_id: None,
+        cascade_id: facts.cascade_id.clone(),
         isolated: sync_mode::delivery(facts.mode).isolated,
+        origin: None,
     }
 }

@@ -8,21 +8,34 @@ mod compensation;
 mod concurrency;
 mod dead_letter;
 mod delivery;
+mod direct;
+mod discharge;
 mod edition;
+mod emission;
 mod error;
+mod escalation;
 mod event_failure;
 mod fact;
 mod limits;
 mod load;
 mod merge;
+mod outbox;
 mod parts;
+mod process_answer;
+mod process_manager;
 mod projector;
 mod query;
 mod queue;
 mod reactions;
+mod reaper;
+mod rejection;
+mod run;
+mod saga;
 mod speculation;
 mod stream;
 mod sync_mode;
+mod sync_runs;
+mod synchronous;
 mod validate;
 
 use std::sync::Arc;
@@ -38,9 +51,10 @@ pub use stream::Streams;
 
 use crate::registry::{Domain, Registry};
 use queue::Queues;
+use sync_runs::SyncRuns;
 
 /// Bounds of a [`Coordinator`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// On requests and answers of business code.
     pub limits: Limits,
@@ -48,6 +62,14 @@ pub struct Settings {
     pub queue_depth: usize,
     /// Longest time one of them waits.
     pub queue_wait: Duration,
+    /// How long a cascade may be pending before it is revoked.
+    pub cascade_timeout: Duration,
+    /// How often that is looked for.
+    pub cascade_check: Duration,
+    /// Domain of the events about compensations that failed.
+    pub fallback_domain: String,
+    /// Where compensations that a person has to look at are posted.
+    pub escalation_webhook: Option<String>,
 }
 
 impl Default for Settings {
@@ -56,6 +78,10 @@ impl Default for Settings {
             limits: Limits::default(),
             queue_depth: 1024,
             queue_wait: Duration::from_secs(60),
+            cascade_timeout: Duration::from_secs(5 * 60),
+            cascade_check: Duration::from_secs(30),
+            fallback_domain: "angzarr.saga-failures".to_owned(),
+            escalation_webhook: None,
         }
     }
 }
@@ -65,6 +91,7 @@ pub struct Coordinator {
     store: Arc<dyn EventStore>,
     registry: Arc<Registry>,
     queues: Queues,
+    sync_runs: SyncRuns,
     settings: Settings,
 }
 
@@ -77,6 +104,7 @@ impl Coordinator {
             store,
             registry,
             queues,
+            sync_runs: SyncRuns::default(),
             settings,
         }
     }

@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::append::decode;
 use super::delivery::{Consumer, Failure, Interest, Trigger};
+use super::sync_runs::Ran;
 use super::{Coordinator, Error, validate};
 use crate::handler::RawBook;
 use crate::registry::Reaction;
@@ -32,6 +33,10 @@ impl ProjectorConsumer {
 
 #[tonic::async_trait]
 impl Consumer for ProjectorConsumer {
+    async fn ready(&self, trigger: &Trigger) -> Result<Option<Trigger>, Error> {
+        self.coordinator.not_run_yet(&self.projector, trigger).await
+    }
+
     async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
         self.coordinator
             .project(&self.projector, &trigger.book)
@@ -48,6 +53,10 @@ impl Consumer for ProjectorConsumer {
         self.coordinator
             .dead_letter_events(&self.projector, trigger, failure, attempts)
             .await
+    }
+
+    fn begins(&self, generation: u32) {
+        self.projector.begin(generation);
     }
 }
 
@@ -67,6 +76,30 @@ impl Coordinator {
         .await
     }
 
+    /// What of a trigger a component has not run for while a request waited.
+    pub(super) async fn not_run_yet(
+        &self,
+        reaction: &Reaction,
+        trigger: &Trigger,
+    ) -> Result<Option<Trigger>, Error> {
+        let cover = trigger.cover();
+        self.sync_runs.settled(&cover, &trigger.sequences).await;
+        let mut done = Vec::new();
+        for sequence in &trigger.sequences {
+            let ran = Ran {
+                consumer: reaction.checkpoint(),
+                sequence: *sequence,
+            };
+            if self.has_run(&cover, &ran).await? {
+                done.push(*sequence);
+            }
+        }
+        if done.is_empty() {
+            return Ok(Some(trigger.clone()));
+        }
+        Ok(trigger.without(&done))
+    }
+
     /// Events in their newest form, where the domain has a component for it.
     pub(super) async fn upcast_for_reaction(&self, book: &RawBook) -> Result<RawBook, Error> {
         let domain = book
@@ -82,7 +115,7 @@ impl Coordinator {
 
 pub(super) fn span(name: &'static str, reaction: &Reaction, book: &RawBook) -> tracing::Span {
     let cover = book.cover.clone().unwrap_or_default();
-    let span = tracing::info_span!(
+    tracing::info_span!(
         "reaction",
         otel.name = name,
         component = %reaction.name,
@@ -90,8 +123,7 @@ pub(super) fn span(name: &'static str, reaction: &Reaction, book: &RawBook) -> t
         domain = %cover.domain,
         edition = %validate::edition_name(&cover),
         root = %validate::root_hex(&cover),
-    );
-    span
+    )
 }
 
 /// A book as messages.

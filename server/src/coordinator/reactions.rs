@@ -6,31 +6,61 @@ use tokio_util::sync::CancellationToken;
 
 use super::Coordinator;
 use super::delivery::{Consumer, Consumers, Controls, Delivery, Interest};
+use super::outbox::{OutboxConsumer, outbox_consumer};
+use super::process_manager::ProcessConsumer;
 use super::projector::ProjectorConsumer;
+use super::saga::{self, SagaConsumer};
 use crate::registry::ReactionKind;
 
 impl Coordinator {
     /// Starts to deliver events to every configured projector, saga and process manager, each
-    /// from its checkpoint on, until `shutdown` is cancelled. Must be called within a tokio
+    /// from its checkpoint on, and to revoke cascades that nobody settles, until `shutdown` is cancelled. Must be called within a tokio
     /// runtime.
     #[must_use]
     pub fn start_reactions(self: &Arc<Self>, shutdown: &CancellationToken) -> Consumers {
         let mut consumers = Consumers::default();
         for reaction in self.registry.reactions() {
-            let (coordinator, reaction) = (Arc::clone(self), Arc::clone(reaction));
+            let coordinator = Arc::clone(self);
             let name = reaction.consumer();
-            match reaction.kind {
-                ReactionKind::Projector => {
-                    let interest = ProjectorConsumer::interest(&reaction);
-                    let consumer = Arc::new(ProjectorConsumer {
+            let (interest, consumer): (Interest, Arc<dyn Consumer>) = match reaction.kind {
+                ReactionKind::Projector => (
+                    ProjectorConsumer::interest(reaction),
+                    Arc::new(ProjectorConsumer {
                         coordinator,
-                        projector: reaction,
-                    });
-                    self.start(&mut consumers, name, interest, consumer, shutdown);
-                }
-                ReactionKind::Saga | ReactionKind::ProcessManager => {}
+                        projector: Arc::clone(reaction),
+                    }),
+                ),
+                ReactionKind::Saga => (
+                    saga::interest(reaction),
+                    Arc::new(SagaConsumer {
+                        coordinator,
+                        saga: Arc::clone(reaction),
+                    }),
+                ),
+                ReactionKind::ProcessManager => (
+                    saga::interest(reaction),
+                    Arc::new(ProcessConsumer {
+                        coordinator,
+                        manager: Arc::clone(reaction),
+                    }),
+                ),
+            };
+            self.start(&mut consumers, name, interest, consumer, shutdown);
+            if reaction.kind != ReactionKind::Projector {
+                let component = reaction.name.clone();
+                let name = outbox_consumer(&component);
+                let interest =
+                    OutboxConsumer::interest(&component, reaction.retries, reaction.concurrency);
+                let consumer = Arc::new(OutboxConsumer {
+                    coordinator: Arc::clone(self),
+                    component,
+                });
+                self.start(&mut consumers, name, interest, consumer, shutdown);
             }
         }
+        consumers
+            .tasks
+            .spawn(Arc::clone(self).reap(shutdown.clone()));
         consumers
     }
 

@@ -1,15 +1,18 @@
-use std::fmt::Write as _;
+mod names;
 
+use angzarr_proto::store::v1::Claim;
 use angzarr_proto::v1::{
-    CascadeErrorMode, CommandBook, CommandPage, CommandRequest, Cover, Edition, EventBook,
-    EventPage, EventRequest, MergeStrategy, PageHeader, SyncMode, command_page, event_page,
-    page_header,
+    AngzarrDeferredSequence, CascadeErrorMode, CommandBook, CommandPage, CommandRequest, Cover,
+    Edition, EventBook, EventPage, EventRequest, MergeStrategy, PageHeader, SyncMode, command_page,
+    event_page, page_header,
 };
 use prost_types::Any;
 
 use super::claim::{self, Sequencing};
 use super::{Error, Limits, sync_mode};
 use crate::framework;
+
+pub(super) use names::{edition_name, root_hex};
 
 /// Name by which the main timeline may also be called.
 const MAIN: &str = "angzarr";
@@ -28,7 +31,20 @@ pub(super) struct Command {
     pub(super) mode: SyncMode,
     pub(super) strategy: MergeStrategy,
     pub(super) sequencing: Sequencing,
+    /// The tuple of a command that a component emitted, also when it names its sequence.
+    pub(super) origin: Option<AngzarrDeferredSequence>,
     pub(super) cascade_id: Option<String>,
+    pub(super) error_mode: CascadeErrorMode,
+}
+
+impl Command {
+    /// By which a second delivery is known.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        match &self.sequencing {
+            Sequencing::Deferred(claim) => Some(claim.clone()),
+            Sequencing::Expected(_) => self.origin.as_ref().map(claim::command_claim),
+        }
+    }
 }
 
 /// Facts that can be stored, as far as the request alone tells.
@@ -39,11 +55,12 @@ pub(super) struct Facts {
     pub(super) external_id: String,
     pub(super) mode: SyncMode,
     pub(super) route_to_handler: bool,
+    pub(super) cascade_id: Option<String>,
 }
 
 /// Checks a command request and everything in it.
 pub(super) fn command(request: CommandRequest, limits: Limits) -> Result<Command, Error> {
-    CascadeErrorMode::try_from(request.cascade_error_mode)
+    let error_mode = CascadeErrorMode::try_from(request.cascade_error_mode)
         .map_err(|_| unknown("cascade_error_mode", request.cascade_error_mode))?;
     let requested = sync_mode_of("sync_mode", request.sync_mode)?;
     if let Some(id) = &request.cascade_id {
@@ -57,6 +74,7 @@ pub(super) fn command(request: CommandRequest, limits: Limits) -> Result<Command
     let mut command = command_book("command", request.command, limits)?;
     command.mode = sync_mode::effective(command_page_mode(&command.book)?, requested);
     command.cascade_id = request.cascade_id;
+    command.error_mode = error_mode;
     Ok(command)
 }
 
@@ -91,7 +109,9 @@ pub(super) fn command_book(
         cover,
         mode: SyncMode::Async,
         strategy,
+        origin: None,
         cascade_id: None,
+        error_mode: CascadeErrorMode::CascadeErrorFailFast,
     })
 }
 
@@ -130,6 +150,7 @@ pub(super) fn facts(request: EventRequest, limits: Limits) -> Result<Facts, Erro
         external_id,
         mode: sync_mode::effective(page_mode, requested),
         route_to_handler: request.route_to_handler,
+        cascade_id: None,
     })
 }
 
@@ -232,29 +253,6 @@ pub(super) fn id_text(field: &str, id: &str) -> Result<(), Error> {
     Err(Error::invalid(format!(
         "{field} is {id:?}: use at most {ID_CHARS} printable ASCII characters"
     )))
-}
-
-/// Name of the edition of a cover; empty for main.
-pub(super) fn edition_name(cover: &Cover) -> &str {
-    let name = cover
-        .edition
-        .as_ref()
-        .map_or("", |edition| edition.name.as_str());
-    if name == MAIN { "" } else { name }
-}
-
-/// Root of a cover as people write it.
-pub(super) fn root_hex(cover: &Cover) -> String {
-    let root = cover
-        .root
-        .as_ref()
-        .map_or(&[][..], |root| root.value.as_slice());
-    root.iter()
-        .fold(String::with_capacity(2 * root.len()), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Whether the page asks for the deletion of an edition, which concerns no aggregate.

@@ -116,6 +116,11 @@ impl Reactor {
         self.decoded(ProcessManagerHandleResponse::decode(served.bytes))
     }
 
+    /// An answer that came but cannot be used.
+    pub(crate) fn nonsense(&self, what: impl Into<String>) -> Error {
+        self.peer.nonsense(what)
+    }
+
     async fn project_by(&self, method: Method, book: &RawBook) -> Result<Projection, Error> {
         self.check_sendable(book)?;
         let served = self

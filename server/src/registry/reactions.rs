@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use angzarr_proto::Dialect;
+use angzarr_proto::v1::{Cover, Uuid as RootBytes};
 use uuid::Uuid;
 
 use crate::coordinator::Limits;
@@ -79,6 +81,8 @@ pub struct Reaction {
     pub concurrency: usize,
     /// Its business code.
     pub reactor: Reactor,
+    /// How often its deliveries were reset.
+    generation: AtomicU32,
 }
 
 impl ReactionKind {
@@ -130,6 +134,7 @@ impl Reaction {
             retries: settings.retries,
             concurrency: settings.concurrency,
             reactor,
+            generation: AtomicU32::new(0),
         })
     }
 
@@ -145,12 +150,48 @@ impl Reaction {
         format!("{}.{}", self.kind.name(), self.name)
     }
 
+    /// Deliveries begin after so many resets.
+    pub(crate) fn begin(&self, generation: u32) {
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    /// Name of its checkpoint, a new one after each reset.
+    pub(crate) fn checkpoint(&self) -> String {
+        checkpoint_name(&self.consumer(), self.generation.load(Ordering::Relaxed))
+    }
+
+    /// The process that an event belongs to.
+    pub(crate) fn process_cover(&self, event: &Cover) -> Cover {
+        let root = Self::process_root(&event.correlation_id);
+        Cover {
+            domain: self.domain.clone(),
+            root: Some(RootBytes { value: root }),
+            correlation_id: event.correlation_id.clone(),
+            edition: event.edition.clone(),
+            ext: event.ext.clone(),
+        }
+    }
+
     /// Root of the process that a correlation id belongs to.
     #[must_use]
     pub fn process_root(correlation_id: &str) -> Vec<u8> {
         let root = Uuid::parse_str(correlation_id)
             .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, correlation_id.as_bytes()));
         root.as_bytes().to_vec()
+    }
+}
+
+/// Domain of the obligations of a component.
+pub(crate) fn outbox_of(component: &str) -> String {
+    format!("angzarr.outbox.{component}")
+}
+
+/// Name of a checkpoint: at most 128 characters, as names of components have at most 64.
+pub(crate) fn checkpoint_name(consumer: &str, generation: u32) -> String {
+    if generation == 0 {
+        consumer.to_owned()
+    } else {
+        format!("{consumer}#{generation}")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{self, Config},
-    coordinator::Limits,
+    coordinator::{Limits, Settings},
     handler::Retries,
     registry::{
         HandlerSettings, Input, ReactionKind, ReactionSettings, Registry, Snapshots,
@@ -17,9 +17,6 @@ use crate::{
 pub(super) fn registry(config: &Config) -> Result<Registry, String> {
     let handlers = config.aggregates.iter().map(handler).collect();
     let upcasters = config.upcasters.iter().map(upcaster).collect();
-    if !config.sagas.is_empty() || !config.process_managers.is_empty() {
-        return Err("sagas and process_managers: this version does not run them yet".to_owned());
-    }
     let limits = limits(&config.limits);
     let of_kind = |kind| move |entry: &config::Reaction| reaction(kind, entry);
     // Read models first: who waits for all of them finds them built.
@@ -53,6 +50,18 @@ fn reaction(kind: ReactionKind, entry: &config::Reaction) -> ReactionSettings {
         inputs: inputs.collect(),
         targets: entry.targets.clone(),
         all_editions: entry.all_editions,
+    }
+}
+
+/// What the coordinator is told.
+pub(super) fn settings(config: &Config) -> Settings {
+    Settings {
+        limits: limits(&config.limits),
+        cascade_timeout: config.cascade.timeout,
+        cascade_check: config.cascade.check_interval,
+        fallback_domain: config.compensation.fallback_domain.clone(),
+        escalation_webhook: config.compensation.webhook.clone(),
+        ..Settings::default()
     }
 }
 

@@ -3,7 +3,10 @@
 mod command;
 mod dead_letters;
 pub(crate) mod message_limit;
+mod process_manager;
+mod projector;
 mod query;
+mod saga;
 mod store;
 mod stream;
 
@@ -15,7 +18,10 @@ use tonic::{Request, Status};
 
 pub use command::CommandService;
 pub use dead_letters::DeadLetterService;
+pub use process_manager::ProcessManagerService;
+pub use projector::ProjectorService;
 pub use query::QueryService;
+pub use saga::SagaService;
 pub use store::StoreService;
 pub use stream::StreamService;
 

@@ -64,7 +64,11 @@ pub(crate) struct Counter {
     pub(crate) replays: bool,
     /// Answers HandleFact: doubles the amounts.
     pub(crate) takes_facts: bool,
+    /// Answers notifications; otherwise they add 1000.
+    pub(crate) on_notification: Option<OnNotification>,
 }
+
+pub(crate) type OnNotification = Arc<dyn Fn() -> Result<BusinessResponse, Status> + Send + Sync>;
 
 impl Counter {
     pub(crate) fn new() -> Self {
@@ -75,6 +79,7 @@ impl Counter {
             takes: 64 * 1024 * 1024,
             replays: true,
             takes_facts: false,
+            on_notification: None,
         }
     }
 
@@ -167,7 +172,10 @@ impl Counter {
                     notification,
                 )));
             }
-            "Notification" => book(vec![added(1000)]),
+            "Notification" => match &self.on_notification {
+                Some(answer) => return answer(),
+                None => book(vec![added(1000)]),
+            },
             other => {
                 return Err(Status::invalid_argument(format!(
                     "Unknown command: {other}"
@@ -318,7 +326,11 @@ fn sloppy(amount: u32) -> EventBook {
     }
 }
 
-fn answer(result: business_response::Result) -> BusinessResponse {
+pub(crate) fn revocation(revocation: RevocationResponse) -> BusinessResponse {
+    answer(business_response::Result::Revocation(revocation))
+}
+
+pub(crate) fn answer(result: business_response::Result) -> BusinessResponse {
     BusinessResponse {
         result: Some(result),
     }

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use crate::counter::{Counter, added};
 use crate::world::*;
 
-fn facts(id: &str, amounts: &[u32]) -> EventRequest {
+pub(crate) fn facts(id: &str, amounts: &[u32]) -> EventRequest {
     let external = ExternalDeferredSequence {
         external_id: id.into(),
         ..Default::default()

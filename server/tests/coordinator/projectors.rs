@@ -10,7 +10,7 @@ use angzarr_proto::v1::{AngzarrDeadLetter, EventBook, Projection, SyncMode, angz
 use angzarr_server::registry::{ReactionKind, ReactionSettings};
 use tonic::Status;
 
-use crate::reactor::{Reactor, component, input};
+use crate::reactor::{Reactor, component, input, root_of};
 use crate::world::*;
 
 async fn world_with(reactions: Vec<ReactionSettings>) -> World {
@@ -24,10 +24,6 @@ async fn world_with(reactions: Vec<ReactionSettings>) -> World {
 
 async fn projector(reactor: &Reactor) -> ReactionSettings {
     reactor.component(ReactionKind::Projector, "totals").await
-}
-
-fn root_of(book: &EventBook) -> u8 {
-    book.cover.as_ref().unwrap().root.as_ref().unwrap().value[0]
 }
 
 /// The numbers of what came for an aggregate.

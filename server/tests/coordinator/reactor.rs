@@ -10,12 +10,13 @@ use angzarr_proto::v1::process_manager_service_server::{
 use angzarr_proto::v1::projector_service_server::{ProjectorService, ProjectorServiceServer};
 use angzarr_proto::v1::saga_service_server::{SagaService, SagaServiceServer};
 use angzarr_proto::v1::{
-    EventBook, ProcessManagerHandleRequest, ProcessManagerHandleResponse, Projection,
-    SagaHandleRequest, SagaResponse,
+    CommandBook, CommandPage, Cover, EventBook, EventPage, ProcessManagerHandleRequest,
+    ProcessManagerHandleResponse, Projection, SagaHandleRequest, SagaResponse, command_page,
 };
 use angzarr_server::handler::Retries;
 use angzarr_server::registry::{Input, ReactionKind, ReactionSettings};
 use futures::future::BoxFuture;
+use prost_types::Any;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tonic::transport::Server;
@@ -102,7 +103,6 @@ impl Reactor {
         self
     }
 
-    #[expect(dead_code, reason = "for the tests of that kind of component")]
     pub(crate) fn translating<F>(
         mut self,
         script: impl Fn(SagaHandleRequest) -> F + Send + Sync + 'static,
@@ -114,7 +114,6 @@ impl Reactor {
         self
     }
 
-    #[expect(dead_code, reason = "for the tests of that kind of component")]
     pub(crate) fn processing<F>(
         mut self,
         script: impl Fn(ProcessManagerHandleRequest) -> F + Send + Sync + 'static,
@@ -176,6 +175,39 @@ pub(crate) fn input(domain: &str, types: &[&str]) -> Input {
         domain: domain.into(),
         types: types.iter().map(|name| (*name).into()).collect(),
     }
+}
+
+/// A command as a component emits it: without a header.
+pub(crate) fn emitted(domain: &str, root: u8, command: Any) -> CommandBook {
+    CommandBook {
+        cover: Some(Cover {
+            domain: domain.into(),
+            root: Some(crate::world::root(root)),
+            ..Cover::default()
+        }),
+        pages: vec![CommandPage {
+            payload: Some(command_page::Payload::Command(command)),
+            ..CommandPage::default()
+        }],
+    }
+}
+
+/// A fact as a component emits it: without an id.
+pub(crate) fn fact(domain: &str, root: u8, page: EventPage) -> EventBook {
+    EventBook {
+        cover: Some(Cover {
+            domain: domain.into(),
+            root: Some(crate::world::root(root)),
+            ..Cover::default()
+        }),
+        pages: vec![page],
+        ..EventBook::default()
+    }
+}
+
+/// First byte of the root of a book.
+pub(crate) fn root_of(book: &EventBook) -> u8 {
+    book.cover.as_ref().unwrap().root.as_ref().unwrap().value[0]
 }
 
 #[tonic::async_trait]

@@ -24,7 +24,10 @@ use angzarr_server::listener::Listener;
 use angzarr_server::registry::{
     HandlerSettings, ReactionSettings, Registry, Snapshots, UpcasterSettings,
 };
-use angzarr_server::service::{CommandService, QueryService, StreamService};
+use angzarr_server::service::{
+    CommandService, ProcessManagerService, ProjectorService, QueryService, SagaService,
+    StreamService,
+};
 use futures::StreamExt;
 use prost::Message;
 use prost_types::Any;
@@ -56,6 +59,7 @@ pub(crate) struct Setup {
     pub(crate) reactions: Vec<ReactionSettings>,
     /// Of an earlier world.
     pub(crate) folder: Option<TempDir>,
+    pub(crate) settings: Settings,
 }
 
 impl Default for Setup {
@@ -68,6 +72,7 @@ impl Default for Setup {
             upcasters: Vec::new(),
             reactions: Vec::new(),
             folder: None,
+            settings: Settings::default(),
         }
     }
 }
@@ -83,25 +88,35 @@ impl Setup {
         let folder = self.folder.unwrap_or_else(|| tempfile::tempdir().unwrap());
         let native = open_store(&folder);
         let store: Arc<dyn EventStore> = native.clone();
-        let settings = Settings::default();
-        let registry = Registry::new(handlers, self.upcasters, settings.limits)
+        let settings = self.settings;
+        let limits = settings.limits;
+        let registry = Registry::new(handlers, self.upcasters, limits)
             .unwrap()
-            .with_reactions(self.reactions, settings.limits)
+            .with_reactions(self.reactions, limits)
             .unwrap();
         let coordinator = Arc::new(Coordinator::new(
             Arc::clone(&store),
             Arc::new(registry),
             settings,
         ));
-        let queries = Queries::new(Arc::clone(&store), settings.limits);
+        let queries = Queries::new(Arc::clone(&store), limits);
         let shutdown = CancellationToken::new();
         let consumers = coordinator.start_reactions(&shutdown);
-        let server = GrpcServer::new(settings.limits.message_bytes)
+        let server = GrpcServer::new(limits.message_bytes)
             .add_service(CommandService::server(
-                coordinator,
-                settings.limits.message_bytes,
+                Arc::clone(&coordinator),
+                limits.message_bytes,
             ))
-            .add_service(QueryService::server(queries, settings.limits.message_bytes))
+            .add_service(SagaService::server(
+                Arc::clone(&coordinator),
+                limits.message_bytes,
+            ))
+            .add_service(ProcessManagerService::server(
+                Arc::clone(&coordinator),
+                limits.message_bytes,
+            ))
+            .add_service(ProjectorService::server(coordinator, limits.message_bytes))
+            .add_service(QueryService::server(queries, limits.message_bytes))
             .add_service(StreamService::server(
                 Streams::new(Arc::clone(&store)),
                 shutdown.clone(),
@@ -236,6 +251,16 @@ impl World {
             .into_inner()
     }
 
+    /// The aggregate with this root in another domain.
+    pub(crate) async fn book_of(&self, domain: &str, root: u8) -> EventBook {
+        self.book(cover_in(domain, root)).await
+    }
+
+    /// What the amounts in an aggregate of another domain add up to.
+    pub(crate) async fn total(&self, domain: &str, root: u8) -> u32 {
+        fold(None, &self.book_of(domain, root).await.pages).value
+    }
+
     pub(crate) async fn state(&self, root: u8) -> State {
         fold(None, &self.book(cover(root)).await.pages)
     }
@@ -268,6 +293,13 @@ pub(crate) fn cover(number: u8) -> Cover {
         domain: "counter".into(),
         root: Some(root(number)),
         ..Cover::default()
+    }
+}
+
+pub(crate) fn cover_in(domain: &str, root: u8) -> Cover {
+    Cover {
+        domain: domain.into(),
+        ..cover(root)
     }
 }
 

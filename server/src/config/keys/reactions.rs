@@ -61,6 +61,7 @@ macro_rules! common {
 }
 
 const COMMON: usize = 10;
+const OWN_COUNT: usize = 7;
 
 const SAGAS: [Key; COMMON] = common!(
     "sagas",
@@ -77,7 +78,7 @@ const PROJECTORS: [Key; COMMON] = common!(
     "Attempts in all before an event goes to the dead letters.",
     "main"
 );
-const OWN: [Key; 3] = [
+const OWN: [Key; OWN_COUNT] = [
     key(
         "sagas[].targets",
         "[]",
@@ -91,9 +92,30 @@ const OWN: [Key; 3] = [
         "Domains it sends commands to: it is told the next sequence of the aggregate with the same \
          root there.",
     ),
+    key(
+        "cascade.timeout",
+        "5m",
+        "How long a cascade may be pending before it is revoked, with the reason `timeout`.",
+    ),
+    key(
+        "cascade.check_interval",
+        "30s",
+        "How often that is looked for.",
+    ),
+    key(
+        "compensation.fallback_domain",
+        "angzarr.saga-failures",
+        "Domain of the `SagaCompensationFailed` events that business code asks for.",
+    ),
+    key(
+        "compensation.webhook",
+        "",
+        "Where compensations that business code escalates are posted as JSON: \
+         `http://host:port/path`. Without it they are logged as errors only.",
+    ),
 ];
 
-pub(super) const REACTIONS: [Key; 3 * COMMON + 3] = joined(
+pub(super) const REACTIONS: [Key; 3 * COMMON + OWN_COUNT] = joined(
     &joined::<{ 2 * COMMON }>(&SAGAS, &PROCESS_MANAGERS),
-    &joined::<{ COMMON + 3 }>(&PROJECTORS, &OWN),
+    &joined::<{ COMMON + OWN_COUNT }>(&PROJECTORS, &OWN),
 );

@@ -32,6 +32,17 @@ pub(super) struct Trigger {
 }
 
 impl Trigger {
+    /// The same without some of its pages; `None` without any.
+    pub(super) fn without(&self, sequences: &[u32]) -> Option<Self> {
+        let kept = |sequence: &u32| !sequences.contains(sequence);
+        let pages = self.sequences.iter().zip(&self.book.pages);
+        let pages: Vec<_> = pages
+            .filter(|(sequence, _)| kept(sequence))
+            .map(|(_, page)| page.clone())
+            .collect();
+        (!pages.is_empty()).then(|| Self::new(self.cover(), pages, self.position))
+    }
+
     pub(super) fn cover(&self) -> Cover {
         self.book.cover.clone().unwrap_or_default()
     }
@@ -81,6 +92,9 @@ impl From<Error> for Failure {
 /// Somebody to whom events are handed.
 #[tonic::async_trait]
 pub(super) trait Consumer: Send + Sync + 'static {
+    /// What of a trigger is still to be delivered; `None` when nothing is. May wait.
+    async fn ready(&self, trigger: &Trigger) -> Result<Option<Trigger>, Error>;
+
     /// Takes a trigger. It counts as done when this returns `Ok`, and may come again after a
     /// crash until then and a little longer.
     async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure>;
@@ -93,4 +107,7 @@ pub(super) trait Consumer: Send + Sync + 'static {
         failure: &Failure,
         attempts: u32,
     ) -> Result<(), Error>;
+
+    /// Deliveries begin, for the first time or after a reset.
+    fn begins(&self, generation: u32);
 }

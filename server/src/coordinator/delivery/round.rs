@@ -23,6 +23,7 @@ use crate::coordinator::Error;
 use crate::coordinator::load::read_book;
 use crate::framework;
 use crate::handler::Retries;
+use crate::registry::checkpoint_name;
 
 /// Where resets are recorded.
 const CONSUMERS: &str = "angzarr.consumers";
@@ -81,6 +82,7 @@ impl Delivery {
     /// is cut off was not passed by the checkpoint: it comes again.
     async fn round(&mut self) -> Result<Ended, Error> {
         let generation = self.generation().await?;
+        self.consumer.begins(generation);
         let checkpoint = checkpoint_name(&self.name, generation);
         let request = GetPositionRequest {
             consumer: checkpoint.clone(),
@@ -145,15 +147,6 @@ impl Delivery {
             }),
             ..Cover::default()
         }
-    }
-}
-
-/// Name of a checkpoint: at most 128 characters, as names of components have at most 64.
-fn checkpoint_name(consumer: &str, generation: u32) -> String {
-    if generation == 0 {
-        consumer.to_owned()
-    } else {
-        format!("{consumer}#{generation}")
     }
 }
 

@@ -21,9 +21,18 @@ pub(super) async fn work(
     let mut pauses = interest.retries.delays();
     let mut attempts = 1;
     loop {
-        let failure = match attempt(consumer.as_ref(), &permits, &trigger).await {
-            Ok(()) => return trigger,
-            Err(failure) => failure,
+        // Waiting for others holds no permit either.
+        let ready = consumer.ready(&trigger).await;
+        let failure = match ready {
+            Ok(None) => return trigger,
+            Ok(Some(rest)) => match attempt(consumer.as_ref(), &permits, &rest).await {
+                Ok(()) => return trigger,
+                Err(failure) => failure,
+            },
+            Err(error) => Failure {
+                transient: true,
+                text: error.to_string(),
+            },
         };
         let pause = pauses.next().filter(|_| failure.transient);
         let Some(pause) = pause else {

@@ -1,0 +1,167 @@
+//! Sagas: an event becomes commands and facts elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use angzarr_proto::store::v1::{ReadRequest, read_request};
+use angzarr_proto::v1::{Cover, SagaResponse, SequenceRange};
+use tracing::Instrument;
+
+use super::delivery::{Consumer, Failure, Interest, Trigger};
+use super::emission::Source;
+use super::load::{key_of, read_book};
+use super::projector::span;
+use super::run::Run;
+use super::{Coordinator, Error};
+use crate::registry::Reaction;
+
+/// A saga that follows the store.
+pub(super) struct SagaConsumer {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) saga: Arc<Reaction>,
+}
+
+/// Why a component did not come to a good end.
+#[derive(Debug)]
+pub(super) struct ReactionFailure {
+    pub(super) error: Error,
+    /// Its commands were delivered, as far as that was possible: it is not to run again.
+    pub(super) ran: bool,
+}
+
+impl From<Error> for ReactionFailure {
+    fn from(error: Error) -> Self {
+        Self { error, ran: false }
+    }
+}
+
+/// One event at a time, on every timeline it wants.
+pub(super) fn interest(reaction: &Reaction) -> Interest {
+    Interest {
+        inputs: reaction.inputs.clone(),
+        all_editions: reaction.all_editions,
+        single_pages: true,
+        pending: false,
+        retries: reaction.retries,
+        concurrency: reaction.concurrency,
+    }
+}
+
+#[tonic::async_trait]
+impl Consumer for SagaConsumer {
+    async fn ready(&self, trigger: &Trigger) -> Result<Option<Trigger>, Error> {
+        self.coordinator.not_run_yet(&self.saga, trigger).await
+    }
+
+    async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
+        // Nobody waits: refused commands are news for the source, not failures.
+        let run = Run::default();
+        let ended = self.coordinator.saga(&self.saga, trigger, run).await;
+        ended.map(drop).map_err(|failure| failure.error.into())
+    }
+
+    async fn give_up(
+        &self,
+        trigger: &Trigger,
+        failure: &Failure,
+        attempts: u32,
+    ) -> Result<(), Error> {
+        self.coordinator
+            .dead_letter_events(&self.saga, trigger, failure, attempts)
+            .await
+    }
+
+    fn begins(&self, generation: u32) {
+        self.saga.begin(generation);
+    }
+}
+
+impl Coordinator {
+    /// Asks a saga about an event and delivers what it answers.
+    ///
+    /// Facts go first: one that cannot be injected fails the whole before any command runs. When
+    /// it fails half-way it is run again as a whole; targets know what they got before.
+    pub(super) async fn saga(
+        &self,
+        saga: &Reaction,
+        trigger: &Trigger,
+        run: Run<'_>,
+    ) -> Result<SagaResponse, ReactionFailure> {
+        let span = span("saga.orchestrate", saga, &trigger.book);
+        async {
+            let source = Source {
+                cover: trigger.cover(),
+                sequence: trigger.sequence(),
+                component: saga.name.clone(),
+                first_index: 0,
+            };
+            let response = Box::pin(self.translate(saga, trigger, run)).await?;
+            let mut facts = Vec::with_capacity(response.events.len());
+            for (index, book) in response.events.iter().enumerate() {
+                let index = response.commands.len().saturating_add(index);
+                facts.push(self.emitted_fact(source.fact(index, book.clone()), run)?);
+            }
+            let deeper = run.deeper()?;
+            for fact in &facts {
+                Box::pin(self.fact(fact, deeper)).await?;
+            }
+            for (index, book) in response.commands.iter().enumerate() {
+                let book = source.command(index, book.clone());
+                let origin = source.origin(index);
+                Box::pin(self.component_command(saga, &origin, &book, run)).await?;
+            }
+            Ok(response)
+        }
+        .instrument(span)
+        .await
+    }
+
+    /// What a saga answers, as far as it could be delivered at all.
+    pub(super) async fn translate(
+        &self,
+        saga: &Reaction,
+        trigger: &Trigger,
+        run: Run<'_>,
+    ) -> Result<SagaResponse, Error> {
+        let book = self.upcast_for_reaction(&trigger.book).await?;
+        let destinations = self
+            .destinations(saga, &trigger.cover(), run.cascade_id)
+            .await?;
+        let call = saga.reactor.translate(&book, &destinations, run.mode());
+        let call = call.instrument(tracing::info_span!("orchestration.execute"));
+        let response = call.await?;
+        let commands = response.commands.iter().map(|book| book.cover.as_ref());
+        let facts = response.events.iter().map(|book| book.cover.as_ref());
+        self.check_domains(commands.chain(facts))?;
+        Ok(response)
+    }
+
+    /// Next sequences of the aggregates with the root of the source in the target domains.
+    pub(super) async fn destinations(
+        &self,
+        reaction: &Reaction,
+        source: &Cover,
+        cascade_id: Option<&str>,
+    ) -> Result<BTreeMap<String, u32>, Error> {
+        let mut destinations = BTreeMap::new();
+        for target in &reaction.targets {
+            let cover = Cover {
+                domain: target.clone(),
+                ..key_of(source)
+            };
+            // One page is read for the sake of the next sequence.
+            let request = ReadRequest {
+                cover: Some(cover),
+                selection: Some(read_request::Selection::Range(SequenceRange {
+                    lower: 0,
+                    upper: Some(0),
+                })),
+                cascade_id: cascade_id.map(str::to_owned),
+                ..ReadRequest::default()
+            };
+            let book = read_book(self.store.as_ref(), request).await?;
+            destinations.insert(target.clone(), book.next_sequence);
+        }
+        Ok(destinations)
+    }
+}
