@@ -196,6 +196,10 @@ impl Core {
             .all(|w| w.pages.is_empty() && w.claim.is_none() && w.snapshot.is_none())
             && forks.is_empty()
             && commit.checkpoint.is_none()
+            && commit
+                .controls
+                .iter()
+                .all(|control| matches!(control, Control::ExpectPending { .. }))
         {
             return Ok(());
         }
@@ -211,6 +215,9 @@ impl Core {
             }
             if let Some((consumer, position)) = &commit.checkpoint {
                 record::put_checkpoint(out, consumer, *position);
+            }
+            for control in &commit.controls {
+                control::put_control(out, control);
             }
             events
         });

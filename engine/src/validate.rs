@@ -1,9 +1,9 @@
 //! What can be said of a commit without knowing the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
-use crate::event::{Commit, Write};
+use crate::event::{Commit, Control, Write};
 use crate::limits;
 use crate::log::frame::HEADER_LEN;
 
@@ -42,6 +42,7 @@ pub(crate) fn commit(commit: &Commit) -> Result<usize> {
             )));
         }
     }
+    check_divergences(commit)?;
     if bytes > limits::PAYLOAD_MAX as usize {
         return Err(Error::TooLarge {
             what: "the commit's size in bytes",
@@ -50,6 +51,33 @@ pub(crate) fn commit(commit: &Commit) -> Result<usize> {
         });
     }
     Ok(bytes)
+}
+
+/// A branch leaves main at one place in each domain.
+fn check_divergences(commit: &Commit) -> Result<()> {
+    let writes = commit.writes.iter().filter_map(|write| {
+        let place = (&write.key.edition, &write.key.domain);
+        Some((place, write.divergence?))
+    });
+    let controls = commit.controls.iter().filter_map(|control| match control {
+        Control::Fork {
+            edition,
+            domain,
+            divergence,
+        } => Some(((edition, domain), (*divergence)?)),
+        _ => None,
+    });
+    let mut given = BTreeMap::new();
+    for ((edition, domain), at) in writes.chain(controls) {
+        let other = *given.entry((edition, domain)).or_insert(at);
+        if other != at {
+            return Err(Error::invalid(format!(
+                "the commit has edition {edition} leave main at {other} and at {at} in domain \
+                 {domain}; name one divergence"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn write_bytes(write: &Write) -> Result<usize> {

@@ -49,11 +49,11 @@ impl Core {
                 "an administrative commit has no claims".to_owned(),
             ));
         };
-        self.encode(&plain, &outcomes, &forks, now, changes)?;
-        let mut result = self.committed(outcomes, now);
+        self.encode(commit, &outcomes, &forks, now, changes)?;
         for control in &commit.controls {
-            self.apply_control(control, now, changes)?;
+            self.apply_control(control);
         }
+        let mut result = self.committed(outcomes, now);
         result.deleted = changes.deleted;
         Ok(result)
     }
@@ -133,54 +133,43 @@ impl Core {
         Ok(())
     }
 
-    fn apply_control(
-        &mut self,
-        control: &Control,
-        now: Timestamp,
-        changes: &mut Changes,
-    ) -> Result<()> {
+    /// Notes what was encoded.
+    fn apply_control(&mut self, control: &Control) {
         match control {
             Control::Fork {
                 edition,
                 domain,
-                divergence,
+                divergence: Some(at),
             } => {
-                self.encode_control(now, changes, |out| {
-                    record::put_fork(out, edition, domain, *divergence);
-                })?;
-                if let Some(at) = divergence {
-                    self.sequencer
-                        .set_divergence(edition.clone(), domain.clone(), *at);
-                }
-                Ok(())
+                self.sequencer
+                    .set_divergence(edition.clone(), domain.clone(), *at);
             }
             Control::DeleteEdition { edition, domain } => {
-                self.encode_control(now, changes, |out| {
-                    record::put_delete_edition(out, edition, domain.as_ref());
-                })?;
                 // Hints read before this commit is readable still show the deleted events.
                 self.sequencer
                     .forget_edition(edition, domain.as_ref(), self.log.end());
-                Ok(())
             }
-            Control::DeleteSnapshot { key, sequence } => self.encode_control(now, changes, |out| {
-                record::put_delete_snapshot(out, key, *sequence);
-            }),
-            Control::ExpectPending { .. } => Ok(()),
+            Control::Fork { .. }
+            | Control::DeleteSnapshot { .. }
+            | Control::ExpectPending { .. } => {}
         }
     }
+}
 
-    fn encode_control(
-        &mut self,
-        now: Timestamp,
-        changes: &mut Changes,
-        fill: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<()> {
-        let header = self.log.encode(Kind::Commit, now, |out| {
-            fill(out);
-            0
-        });
-        changes.apply(&self.shared.index, &header, self.log.payload(&header))
+pub(super) fn put_control(out: &mut Vec<u8>, control: &Control) {
+    match control {
+        Control::Fork {
+            edition,
+            domain,
+            divergence,
+        } => record::put_fork(out, edition, domain, *divergence),
+        Control::DeleteEdition { edition, domain } => {
+            record::put_delete_edition(out, edition, domain.as_ref());
+        }
+        Control::DeleteSnapshot { key, sequence } => {
+            record::put_delete_snapshot(out, key, *sequence);
+        }
+        Control::ExpectPending { .. } => {}
     }
 }
 

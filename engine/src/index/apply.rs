@@ -35,6 +35,7 @@ impl Changes {
             index,
             changes: self,
             header,
+            after_deletion: false,
         }
         .frame(payload)
     }
@@ -49,6 +50,9 @@ struct Applier<'a> {
     index: &'a Index,
     changes: &'a mut Changes,
     header: &'a Header,
+    /// Whether the frame has deleted an edition: its events, which stand before that in the frame,
+    /// are not those of a namesake that begins behind it.
+    after_deletion: bool,
 }
 
 impl Applier<'_> {
@@ -76,6 +80,7 @@ impl Applier<'_> {
                 }
                 Record::DeleteEdition { edition, domain } => {
                     self.delete_edition(edition, domain)?;
+                    self.after_deletion = true;
                 }
                 Record::Settle {
                     key,
@@ -270,7 +275,11 @@ impl Applier<'_> {
         self.changes.next_timeline = Some(id.saturating_add(1));
         Timeline {
             id,
-            since: self.header.address,
+            since: if self.after_deletion {
+                self.header.end()
+            } else {
+                self.header.address
+            },
             divergence: None,
             events: 0,
             deleted: false,

@@ -36,6 +36,11 @@ impl Registry {
             .map(|_| name.clone())
     }
 
+    /// Names of a timeline, of a deleted one too.
+    pub(crate) fn known_name(&self, id: TimelineId) -> Option<(Edition, Domain)> {
+        self.by_id.get(&id).cloned()
+    }
+
     /// Whether a record that stands at an address is part of the timeline as it is now.
     pub(crate) fn holds(&self, edition: &Edition, domain: &Domain, address: Address) -> bool {
         self.get(edition, domain)

@@ -13,7 +13,7 @@ use super::{Frame, FrameReader, Log, LogWriter, Segment, SegmentHeader, Spare};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::types::{Address, Timestamp};
-use tail::{Tail, cut, examine_tail, file_end};
+use tail::{Tail, cut, examine_tail, file_end, write_again};
 
 /// How far the index has applied the log: where the scan begins, and evidence that the log was
 /// synced at least that far.
@@ -121,14 +121,22 @@ pub(crate) fn open(
     if let Some(resume) = resume {
         check_applied(&log, resume)?;
     }
-    let (end, problem) = scan(&log, start, apply)?;
+    let mut proven = start.address;
+    let (end, problem) = scan(&log, start, &mut |frame| {
+        proven = proven.max(frame.header.durable);
+        apply(frame)
+    })?;
     let cut_bytes = settle_end(&log, &active, end, problem)?;
     // What a reader is shown must not be losable: the last process may have died between its
     // write and its sync.
+    write_again(&active, proven, end.address)?;
     active
         .file
         .sync()
         .map_err(Error::io(format!("syncing log/{}", active.name)))?;
+    // Or between naming the newest segment and making the name last.
+    disk.sync_folder()
+        .map_err(Error::io("syncing the log's folder"))?;
     let database_id = active.header.database_id;
     let parts = LogParts {
         disk,

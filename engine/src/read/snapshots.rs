@@ -73,6 +73,8 @@ impl Engine {
     fn load_snapshot(&self, key: &[u8], entry: &SnapshotEntry) -> Result<Option<Snapshot>> {
         let sequence = keys::sequence_of(key).map_err(damaged)?;
         let id = AggregateId::parse(key).map_err(damaged)?;
+        // One commit may hold snapshots of several aggregates with the same root.
+        let name = self.shared.index.registry().known_name(id.timeline);
         let mut reader = FrameReader::new(self.shared.log.clone(), self.shared.settled());
         let frame = reader.frame(entry.frame)?;
         for record in records(&frame.payload, frame.header.recorded_at) {
@@ -80,6 +82,9 @@ impl Engine {
             if let Record::Snapshot { key, snapshot } = record
                 && snapshot.sequence == sequence
                 && key.root == id.root
+                && name.as_ref().is_some_and(|(edition, domain)| {
+                    key.edition == edition.as_str() && key.domain == domain.as_str()
+                })
             {
                 return Ok(Some(Snapshot {
                     sequence,

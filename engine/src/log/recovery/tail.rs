@@ -87,6 +87,25 @@ pub(super) fn cut(segment: &Segment, from: Address, last_byte: Option<Address>) 
     Ok(bytes)
 }
 
+/// Writes what is not known to be synced once more. After a sync that failed the system may hold
+/// bytes in memory that it will never write, and yet report that the next sync succeeded.
+pub(super) fn write_again(segment: &Segment, from: Address, to: Address) -> Result<()> {
+    let mut at = from.max(segment.header.base);
+    while at < to {
+        let left = usize::try_from(to.get() - at.get()).unwrap_or(usize::MAX);
+        let bytes = segment.read(at, left.min(STEP))?;
+        if bytes.is_empty() {
+            break;
+        }
+        segment
+            .file
+            .write_at(&bytes, segment.offset(at))
+            .map_err(Error::io(format!("writing log/{} again", segment.name)))?;
+        at = at.plus(bytes.len() as u64);
+    }
+    Ok(())
+}
+
 /// Address behind the file's last byte.
 pub(super) fn file_end(segment: &Segment) -> Result<Address> {
     let len = segment
