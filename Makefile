@@ -30,7 +30,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt fuzz fuzz-replay bench bench-peers bench-memory tools-run tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-memory tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -60,6 +60,11 @@ lint: ## Check formatting, clippy, documentation, links, licences
 
 ci: ## What the build machine runs: tests and checks, with a summary
 	@bash .ci/run
+
+sim: ## Simulate the engine on a failing disk: new seeds for SECONDS=60, or SEED=n again
+	@ANGZARR_SIM_SEED=$(SEED) ANGZARR_SIM_SECONDS=$(or $(SECONDS),60) \
+	  $(CARGO) test --locked --quiet -p angzarr-engine --no-default-features --lib -- \
+	  --exact sim::run::sim --ignored --nocapture
 
 fmt: ## Format the Rust sources
 	@$(CARGO) fmt --all

@@ -2,6 +2,8 @@
 
 pub(crate) mod direct;
 mod start;
+#[cfg(test)]
+pub(crate) mod still;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

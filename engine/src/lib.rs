@@ -4,6 +4,9 @@
 //! The log is the database: every fact is a record in it, and the index can be deleted and is
 //! rebuilt. See `docs/FORMAT.md` for the bytes.
 
+#[cfg(test)]
+extern crate self as angzarr_engine;
+
 pub mod clock;
 mod core;
 mod disk;
@@ -21,6 +24,8 @@ mod read;
 mod sealing;
 mod sequencer;
 mod shared;
+#[cfg(test)]
+mod sim;
 mod subscribe;
 mod tools;
 mod types;

@@ -72,3 +72,22 @@ pub trait DiskFile: Send + Sync + 'static {
     /// What the system reports.
     fn size(&self) -> io::Result<u64>;
 }
+
+/// Reads until the buffer is full or the file ends: one call of the system may return less than
+/// there is, or be interrupted.
+fn read_fully(
+    buffer: &mut [u8],
+    offset: u64,
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match read(rest, offset.saturating_add(done as u64)) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
