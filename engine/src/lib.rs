@@ -40,7 +40,7 @@ pub use event::{
     Settle, Snapshot, Span, Verdict, Write,
 };
 pub use options::{Durability, IndexKind, Options};
-pub use read::{EditionDomain, Listed, PageCursor, PageMark, StoredPage, View};
+pub use read::{EditionDomain, Listed, PageCursor, PageMark, PageView, StoredPage, View};
 pub use sealing::Sealing;
 pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage};
 pub use tools::{

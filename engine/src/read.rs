@@ -45,6 +45,23 @@ pub struct StoredPage {
     pub cascade: Bytes,
 }
 
+/// A stored event, borrowed for as long as it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct PageView<'a> {
+    /// Its number.
+    pub sequence: Sequence,
+    /// When it happened.
+    pub created_at: Timestamp,
+    /// Where in `body` its type name stands.
+    pub type_name: Span,
+    /// Its payload.
+    pub body: &'a [u8],
+    /// Its correlation id; empty if it has none.
+    pub correlation: &'a [u8],
+    /// The cascade it was stored for as pending; empty for a committed one.
+    pub cascade: &'a [u8],
+}
+
 /// A decision about an event, or that there is none yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageMark {

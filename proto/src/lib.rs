@@ -8,6 +8,7 @@
 mod codec;
 mod descriptors;
 mod dialect;
+mod pages;
 mod raw;
 
 #[allow(
@@ -43,6 +44,7 @@ pub mod store {
     /// Package `angzarr.store.v1`.
     pub mod v1 {
         pub use crate::generated::angzarr::store::v1::*;
+        pub use crate::pages::{IntoPages, Pages};
         pub use crate::raw::{ReadResponse, RecordedBook};
     }
 }

@@ -1,26 +1,92 @@
-use bytes::Bytes;
+use bytes::{Buf, BufMut, Bytes};
+use prost::encoding::{self, DecodeContext, WireType};
+use prost::{DecodeError, Message};
 use prost_types::Timestamp;
 
+use crate::pages::Pages;
 use crate::v1::{Cover, Snapshot};
 
 /// `angzarr.store.v1.ReadResponse` with its pages left encoded.
-///
-/// Each element of `pages` is one encoded `EventPage`: on the wire a repeated message and a
-/// repeated bytes field are the same, so stored pages are passed on without decoding.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReadResponse {
     /// Domain, root and edition that were read. In the first answer only.
-    #[prost(message, optional, tag = "1")]
     pub cover: Option<Cover>,
     /// Where the reading began, when asked for and present. In the first answer only.
-    #[prost(message, optional, tag = "2")]
     pub snapshot: Option<Snapshot>,
-    /// Encoded `EventPage`s in the order asked for.
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    pub pages: Vec<Bytes>,
+    /// In the order asked for.
+    pub pages: Pages,
     /// The number the next event of this aggregate gets. In the first answer only.
-    #[prost(uint32, tag = "6")]
     pub next_sequence: u32,
+}
+
+/// Numbers of the fields.
+mod field {
+    pub(super) const COVER: u32 = 1;
+    pub(super) const SNAPSHOT: u32 = 2;
+    pub(super) const PAGES: u32 = 3;
+    pub(super) const NEXT_SEQUENCE: u32 = 6;
+}
+
+impl Message for ReadResponse {
+    fn encode_raw(&self, out: &mut impl BufMut) {
+        if let Some(cover) = &self.cover {
+            encoding::message::encode(field::COVER, cover, out);
+        }
+        if let Some(snapshot) = &self.snapshot {
+            encoding::message::encode(field::SNAPSHOT, snapshot, out);
+        }
+        self.pages.encode(out);
+        if self.next_sequence != 0 {
+            encoding::uint32::encode(field::NEXT_SEQUENCE, &self.next_sequence, out);
+        }
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buffer: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            field::COVER => encoding::message::merge(
+                wire_type,
+                self.cover.get_or_insert_default(),
+                buffer,
+                context,
+            ),
+            field::SNAPSHOT => encoding::message::merge(
+                wire_type,
+                self.snapshot.get_or_insert_default(),
+                buffer,
+                context,
+            ),
+            field::PAGES => self.pages.merge(wire_type, buffer),
+            field::NEXT_SEQUENCE => {
+                encoding::uint32::merge(wire_type, &mut self.next_sequence, buffer, context)
+            }
+            _ => encoding::skip_field(wire_type, tag, buffer, context),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let cover = self.cover.as_ref();
+        let snapshot = self.snapshot.as_ref();
+        let next = self.next_sequence;
+        cover.map_or(0, |cover| {
+            encoding::message::encoded_len(field::COVER, cover)
+        }) + snapshot.map_or(0, |s| encoding::message::encoded_len(field::SNAPSHOT, s))
+            + self.pages.encoded_len()
+            + if next == 0 {
+                0
+            } else {
+                encoding::uint32::encoded_len(field::NEXT_SEQUENCE, &next)
+            }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// `angzarr.store.v1.RecordedBook` with its pages left encoded.

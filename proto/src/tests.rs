@@ -129,7 +129,7 @@ fn raw_messages_match_their_declaration() {
     let raw = ReadResponse {
         cover: cover.clone(),
         snapshot: snapshot.clone(),
-        pages: pages.clone(),
+        pages: pages.iter().cloned().collect(),
         next_sequence: 9,
     };
     let book = v1::EventBook::decode(raw.encode_to_vec().as_slice()).unwrap();
@@ -142,6 +142,16 @@ fn raw_messages_match_their_declaration() {
             next_sequence: 9
         }
     );
+
+    let again = ReadResponse::decode(raw.encode_to_vec().as_slice()).unwrap();
+    assert_eq!(again, raw);
+    assert_eq!(raw.encoded_len(), raw.encode_to_vec().len());
+    assert_eq!(again.pages.len(), 2);
+    assert_eq!(again.pages.iter().collect::<Vec<_>>(), pages);
+    assert_eq!(again.pages.into_iter().collect::<Vec<_>>(), pages);
+    for bad in [&[0x1a, 5, 1][..], &[0x18, 1], &[0x1a, 0x80]] {
+        assert!(ReadResponse::decode(bad).is_err(), "{bad:?}");
+    }
 
     // Field 1 twice over, then the packed positions, the time and the mark, by hand.
     let encoded = [

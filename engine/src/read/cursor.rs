@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::StoredPage;
+use super::{PageView, StoredPage};
 use crate::error::Result;
 use crate::index::keys::{self, Location, TimelineId};
 use crate::index::{AggregateId, Direction, Family, Range, damaged};
-use crate::log::codec::BadRecord;
-use crate::log::record::{Pages, Record, records};
+use crate::log::record::{PageRef, Pages, Record, records};
 use crate::log::{Frame, FrameReader};
 use crate::shared::Shared;
 use crate::types::{AggregateKey, Sequence};
+
+/// A timeline, and the sequences of it that are to be read.
+type Part = (AggregateId, Sequence, Sequence);
 
 /// Goes through events of one aggregate, holding one chunk of them at a time.
 pub struct PageCursor {
@@ -23,7 +25,7 @@ pub struct PageCursor {
     pub(super) own: Option<TimelineId>,
     pub(super) reader: FrameReader,
     /// What is still to be read; the next part last.
-    pub(super) parts: Vec<(AggregateId, Sequence, Sequence)>,
+    pub(super) parts: Vec<Part>,
     pub(super) backwards: bool,
     /// Where the events of the next part's beginning stand; the next one last.
     pub(super) locations: Vec<(Sequence, Location)>,
@@ -39,27 +41,74 @@ impl PageCursor {
         let mut pages = Vec::new();
         let mut size = 0usize;
         while size < bytes {
+            let Some((frame, part, first)) = self.next_frame()? else {
+                break;
+            };
+            let slice = |bytes: &[u8]| {
+                if bytes.is_empty() {
+                    Bytes::new()
+                } else {
+                    frame.payload.slice_ref(bytes)
+                }
+            };
+            self.visit_frame(&frame, part, first, &mut |page| {
+                size = size.saturating_add(page.body.len());
+                pages.push(StoredPage {
+                    sequence: page.sequence,
+                    created_at: page.created_at,
+                    type_name: page.type_name,
+                    body: slice(page.body),
+                    correlation: slice(page.correlation),
+                    cascade: slice(page.cascade),
+                });
+            })?;
+        }
+        Ok(pages)
+    }
+
+    /// The same for a caller that needs each event only for a moment. Returns how many there
+    /// were; 0 at the end.
+    ///
+    /// # Errors
+    /// As for [`next_chunk`](Self::next_chunk).
+    pub fn visit_chunk(
+        &mut self,
+        bytes: usize,
+        mut visit: impl FnMut(PageView<'_>),
+    ) -> Result<usize> {
+        let mut count = 0;
+        let mut size = 0usize;
+        while size < bytes {
+            let Some((frame, part, first)) = self.next_frame()? else {
+                break;
+            };
+            self.visit_frame(&frame, part, first, &mut |page| {
+                size = size.saturating_add(page.body.len());
+                count += 1;
+                visit(page);
+            })?;
+        }
+        Ok(count)
+    }
+
+    /// The frame with the next events, the part of the aggregate they are of, and the first of
+    /// them.
+    fn next_frame(&mut self) -> Result<Option<(Frame, Part, Sequence)>> {
+        loop {
             if self.locations.is_empty() {
                 self.locate()?;
             }
-            let Some(&(id, from, to)) = self.parts.last() else {
-                break;
+            let Some(&part) = self.parts.last() else {
+                return Ok(None);
             };
             let Some((first, location)) = self.locations.pop() else {
                 self.parts.pop();
                 continue;
             };
             let frame = self.reader.frame(location.frame)?;
-            let mut found = Vec::new();
-            size = size.saturating_add(self.take_pages(&frame, id, first, &mut found)?);
-            found.retain(|page: &StoredPage| page.sequence >= from && page.sequence < to);
-            if self.backwards {
-                found.reverse();
-            }
-            pages.append(&mut found);
             self.shrink_part(first, location);
+            return Ok(Some((frame, part, first)));
         }
-        Ok(pages)
     }
 
     /// Whether everything was returned.
@@ -134,26 +183,42 @@ impl PageCursor {
         }
     }
 
-    /// Appends the events that begin at `first`, and returns their payload's size.
-    fn take_pages(
+    /// Shows the events that begin at `first`, as far as they belong to the part.
+    fn visit_frame(
         &self,
         frame: &Frame,
-        id: AggregateId,
+        (id, from, to): Part,
         first: Sequence,
-        pages: &mut Vec<StoredPage>,
-    ) -> Result<usize> {
+        visit: &mut dyn FnMut(PageView<'_>),
+    ) -> Result<()> {
         let corrupt = |problem| self.reader.corrupt(frame.header.address, problem);
         for record in records(&frame.payload, frame.header.recorded_at) {
-            match record.map_err(corrupt)? {
-                Record::Pages(found) if self.is_wanted(&found, id, first) => {
-                    return append_pages(frame, &found, pages).map_err(corrupt);
-                }
-                _ => {}
+            let Record::Pages(found) = record.map_err(corrupt)? else {
+                continue;
+            };
+            if !self.is_wanted(&found, id, first) {
+                continue;
             }
+            let pages = found.pages(frame.header.recorded_at);
+            let is_wanted = |page: &PageRef<'_>| page.sequence >= from && page.sequence < to;
+            if self.backwards {
+                let pages = pages.collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
+                for page in pages.into_iter().rev().filter(is_wanted) {
+                    visit(view(&found, page));
+                }
+            } else {
+                for page in pages {
+                    let page = page.map_err(corrupt)?;
+                    if is_wanted(&page) {
+                        visit(view(&found, page));
+                    }
+                }
+            }
+            return Ok(());
         }
         if self.shared.index.registry().name(id.timeline).is_none() {
             // The branch was deleted while it was read, and the log need not hold it any more.
-            return Ok(0);
+            return Ok(());
         }
         Err(self.reader.corrupt(
             frame.header.address,
@@ -175,32 +240,13 @@ impl PageCursor {
     }
 }
 
-fn append_pages(
-    frame: &Frame,
-    found: &Pages<'_>,
-    pages: &mut Vec<StoredPage>,
-) -> Result<usize, BadRecord> {
-    let slice = |bytes: &[u8]| {
-        if bytes.is_empty() {
-            Bytes::new()
-        } else {
-            frame.payload.slice_ref(bytes)
-        }
-    };
-    let correlation = slice(found.correlation.as_bytes());
-    let cascade = slice(found.cascade.unwrap_or_default().as_bytes());
-    let mut size = 0;
-    for page in found.pages(frame.header.recorded_at) {
-        let page = page?;
-        size += page.body.len();
-        pages.push(StoredPage {
-            sequence: page.sequence,
-            created_at: page.created_at,
-            type_name: page.type_name,
-            body: slice(page.body),
-            correlation: correlation.clone(),
-            cascade: cascade.clone(),
-        });
+fn view<'a>(record: &Pages<'a>, page: PageRef<'a>) -> PageView<'a> {
+    PageView {
+        sequence: page.sequence,
+        created_at: page.created_at,
+        type_name: page.type_name,
+        body: page.body,
+        correlation: record.correlation.as_bytes(),
+        cascade: record.cascade.unwrap_or_default().as_bytes(),
     }
-    Ok(size)
 }

@@ -2,7 +2,7 @@
 
 use angzarr_proto::v1::{EventPage, page_header::SequenceType};
 use jiff::Timestamp;
-use prost::{Message, bytes::Bytes};
+use prost::Message;
 use serde_json::{Value, json};
 
 use super::{Failure, failure::Exit, payload};
@@ -18,8 +18,8 @@ pub(super) struct Event {
 }
 
 impl Event {
-    pub(super) fn decode(bytes: &Bytes) -> Result<Self, Failure> {
-        let page = EventPage::decode(bytes.clone()).map_err(|error| {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let page = EventPage::decode(bytes).map_err(|error| {
             Failure::new(
                 Exit::Failed,
                 format!("the server sent a page that is none: {error}"),

@@ -72,7 +72,7 @@ impl Read {
             if let Some(snapshot) = &chunk.snapshot {
                 self.snapshot(output, snapshot)?;
             }
-            for page in &chunk.pages {
+            for page in chunk.pages.iter() {
                 let event = Event::decode(page)?;
                 self.event(output, &event, divergence)?;
                 shown += 1;

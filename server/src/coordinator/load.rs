@@ -97,7 +97,7 @@ pub(super) async fn read_book(
             book = RawBook {
                 cover: chunk.cover,
                 snapshot: chunk.snapshot,
-                pages: chunk.pages,
+                pages: chunk.pages.into_iter().collect(),
                 next_sequence: chunk.next_sequence,
             };
             first = false;

@@ -158,7 +158,8 @@ async fn s2_manual_dead_letters_and_aborts() {
         ..ReadRequest::default()
     };
     let mut chunks = world.store.read(request_read).await.unwrap();
-    let page = chunks.next().await.unwrap().unwrap().pages.remove(0);
+    let chunk = chunks.next().await.unwrap().unwrap();
+    let page = chunk.pages.iter().next().unwrap();
     let letter: AngzarrDeadLetter = unpack(&EventPage::decode(page).unwrap());
     let Some(angzarr_dead_letter::Payload::RejectedCommand(rejected)) = letter.payload else {
         panic!("no command")

@@ -62,7 +62,7 @@ impl Subject {
         let pages = first
             .pages
             .iter()
-            .chain(chunks.iter().flat_map(|chunk| &chunk.pages));
+            .chain(chunks.iter().flat_map(|chunk| chunk.pages.iter()));
         Book {
             pages: pages.map(decode).collect(),
             cover: first.cover.expect("the first chunk has the cover"),
@@ -146,8 +146,8 @@ fn records_of(answer: pb::ReadAllResponse) -> Vec<Recorded> {
     pages.map(record).collect()
 }
 
-fn decode(page: &bytes::Bytes) -> EventPage {
-    EventPage::decode(page.as_ref()).expect("a stored page decodes")
+fn decode(page: &[u8]) -> EventPage {
+    EventPage::decode(page).expect("a stored page decodes")
 }
 
 pub fn root(number: u8) -> Uuid {

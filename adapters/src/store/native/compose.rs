@@ -2,8 +2,9 @@
 //! pending state are facts of the engine's records and are written anew into each page read.
 
 use angzarr_engine::{Page, PageMark, Sequence, Span, Timestamp};
+use angzarr_proto::store::v1::Pages;
 use angzarr_proto::{Dialect, v1};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use v1::event_page::Payload;
@@ -109,6 +110,50 @@ pub(super) struct PageParts<'a> {
     pub(super) no_commit: bool,
 }
 
+impl PageParts<'_> {
+    /// Bytes of the encoded page.
+    fn encoded_len(&self) -> usize {
+        let sequence = encoded_len_varint(u64::from(self.sequence.get()));
+        let created_at = convert::timestamp(self.created_at).encoded_len();
+        let cascade = self.cascade.len();
+        let no_commit = if self.no_commit { 2 } else { 0 };
+        let cascade = if cascade == 0 {
+            0
+        } else {
+            1 + encoded_len_varint(cascade as u64) + cascade
+        };
+        // Header and time are short: their lengths take a byte each.
+        (2 + 1 + sequence) + (2 + created_at) + self.body.len() + no_commit + cascade
+    }
+
+    fn encode(&self, out: &mut impl BufMut) {
+        let sequence = u64::from(self.sequence.get());
+        encode_key(HEADER, WireType::LengthDelimited, out);
+        encode_varint(1 + encoded_len_varint(sequence) as u64, out);
+        encode_key(SEQUENCE, WireType::Varint, out);
+        encode_varint(sequence, out);
+        let created_at = convert::timestamp(self.created_at);
+        encode_key(CREATED_AT, WireType::LengthDelimited, out);
+        encode_varint(created_at.encoded_len() as u64, out);
+        created_at.encode_raw(out);
+        out.put_slice(self.body);
+        if self.no_commit {
+            encode_key(NO_COMMIT, WireType::Varint, out);
+            encode_varint(1, out);
+        }
+        if !self.cascade.is_empty() {
+            encode_key(CASCADE_ID, WireType::LengthDelimited, out);
+            encode_varint(self.cascade.len() as u64, out);
+            out.put_slice(self.cascade.as_bytes());
+        }
+    }
+
+    /// Adds the encoded page to others.
+    pub(super) fn push_to(&self, pages: &mut Pages) {
+        pages.push_with(self.encoded_len(), |out| self.encode(out));
+    }
+}
+
 /// Encodes pages behind each other, so that a chunk of them is one allocation.
 #[derive(Default)]
 pub(super) struct Composer {
@@ -126,27 +171,8 @@ impl Composer {
     }
 
     pub(super) fn push(&mut self, page: &PageParts<'_>) {
-        let out = &mut self.buffer;
-        let sequence = u64::from(page.sequence.get());
-        encode_key(HEADER, WireType::LengthDelimited, out);
-        encode_varint(1 + encoded_len_varint(sequence) as u64, out);
-        encode_key(SEQUENCE, WireType::Varint, out);
-        encode_varint(sequence, out);
-        let created_at = convert::timestamp(page.created_at);
-        encode_key(CREATED_AT, WireType::LengthDelimited, out);
-        encode_varint(created_at.encoded_len() as u64, out);
-        created_at.encode_raw(out);
-        out.extend_from_slice(page.body);
-        if page.no_commit {
-            encode_key(NO_COMMIT, WireType::Varint, out);
-            encode_varint(1, out);
-        }
-        if !page.cascade.is_empty() {
-            encode_key(CASCADE_ID, WireType::LengthDelimited, out);
-            encode_varint(page.cascade.len() as u64, out);
-            out.extend_from_slice(page.cascade.as_bytes());
-        }
-        self.ends.push(out.len());
+        page.encode(&mut self.buffer);
+        self.ends.push(self.buffer.len());
     }
 
     /// The encoded pages.

@@ -9,13 +9,16 @@ use futures::{StreamExt, TryStreamExt, stream};
 use pb::read_request::Selection;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::compose::{Composer, PageParts, Shown, resolve};
+use super::compose::{PageParts, Shown, resolve};
 use super::{NativeStore, convert, joined, run_blocking};
 use crate::StoreError;
 use crate::store::{ReadStream, Result};
 
 /// Bytes of payload in one answer, about.
 const CHUNK: usize = 256 * 1024;
+
+/// Bytes that room is made for ahead, for each event of the aggregate; a chunk grows if need be.
+const PAGE_ROOM: usize = 320;
 
 /// Answers read at a time, behind the first: handing over to another thread costs as much as
 /// reading one.
@@ -116,7 +119,7 @@ impl Reading {
         let answer = pb::ReadResponse {
             cover: Some(cover),
             snapshot,
-            pages: Vec::new(),
+            pages: pb::Pages::default(),
             next_sequence: reading.view.next().get(),
         };
         Ok((answer, reading))
@@ -144,54 +147,79 @@ impl Reading {
     }
 
     /// The next pages; none of them may match. Sets `done` behind the last.
-    fn next_pages(&mut self) -> Result<Vec<bytes::Bytes>> {
+    fn next_pages(&mut self) -> Result<pb::Pages> {
         loop {
-            let Some(cursor) = &mut self.cursor else {
-                let Some((from, to)) = self.ranges.pop() else {
-                    self.done = true;
-                    return Ok(Vec::new());
-                };
-                self.cursor = Some(self.engine.pages(&self.view, from, to, self.backwards));
-                continue;
+            let Some(mut cursor) = self.cursor.take().or_else(|| self.next_cursor()) else {
+                self.done = true;
+                return Ok(pb::Pages::default());
             };
-            let mut pages = cursor.next_chunk(CHUNK)?;
-            if pages.is_empty() {
-                self.cursor = None;
+            let (found, pages) = if self.needs_marks() {
+                self.resolved_chunk(&mut cursor)?
+            } else {
+                self.plain_chunk(&mut cursor)?
+            };
+            if found == 0 {
                 continue;
             }
-            self.drop_later(&mut pages);
-            pages.retain(|page| {
-                self.correlation.is_empty() || page.correlation == self.correlation.as_bytes()
-            });
             // Small answers end here, without another turn to learn that there is no more.
-            if self.ranges.is_empty() && self.cursor.as_ref().is_some_and(PageCursor::is_done) {
+            if self.ranges.is_empty() && cursor.is_done() {
                 self.done = true;
             }
-            if pages.is_empty() && !self.done {
+            self.cursor = Some(cursor);
+            if !pages.is_empty() || self.done {
+                return Ok(pages);
+            }
+        }
+    }
+
+    fn next_cursor(&mut self) -> Option<PageCursor> {
+        let (from, to) = self.ranges.pop()?;
+        Some(self.engine.pages(&self.view, from, to, self.backwards))
+    }
+
+    fn needs_marks(&self) -> bool {
+        self.resolved.is_some() && self.view.has_marks()
+    }
+
+    /// Pages of which none was ever pending: each goes from the log's bytes to the answer's in
+    /// one step.
+    fn plain_chunk(&mut self, cursor: &mut PageCursor) -> Result<(usize, pb::Pages)> {
+        let room = (self.view.next().get() as usize).saturating_mul(PAGE_ROOM);
+        let mut pages = pb::Pages::with_capacity(room.min(CHUNK + CHUNK / 4));
+        let mut later = false;
+        let found = cursor.visit_chunk(CHUNK, |page| {
+            if self.is_later(page.created_at, &mut later) || !self.is_correlated(page.correlation) {
+                return;
+            }
+            let cascade = std::str::from_utf8(page.cascade).unwrap_or_default();
+            let raw = PageParts {
+                sequence: page.sequence,
+                created_at: page.created_at,
+                body: page.body,
+                cascade,
+                no_commit: !cascade.is_empty(),
+            };
+            match &self.resolved {
+                None => raw.push_to(&mut pages),
+                Some(own) => show(&raw, page.type_name.of(page.body), None, own, &mut pages),
+            }
+        })?;
+        self.done |= later;
+        Ok((found, pages))
+    }
+
+    /// Pages some of which may be pending or decided about, which the index tells.
+    fn resolved_chunk(&mut self, cursor: &mut PageCursor) -> Result<(usize, pb::Pages)> {
+        let stored = cursor.next_chunk(CHUNK)?;
+        let marks = self.marks(&stored)?;
+        let own = self.resolved.as_deref().unwrap_or_default();
+        let mut pages = pb::Pages::default();
+        let mut later = false;
+        for page in &stored {
+            if self.is_later(page.created_at, &mut later) || !self.is_correlated(&page.correlation)
+            {
                 continue;
             }
-            return self.compose(&pages);
-        }
-    }
-
-    /// Applies the time limit: forwards, the first page that happened later ends the reading.
-    fn drop_later(&mut self, pages: &mut Vec<StoredPage>) {
-        let Some(until) = self.until else { return };
-        if self.backwards {
-            pages.retain(|page| page.created_at <= until);
-            return;
-        }
-        if let Some(later) = pages.iter().position(|page| page.created_at > until) {
-            pages.truncate(later);
-            self.done = true;
-        }
-    }
-
-    fn compose(&self, pages: &[StoredPage]) -> Result<Vec<bytes::Bytes>> {
-        let marks = self.marks(pages)?;
-        let size = pages.iter().map(|page| page.body.len()).sum();
-        let mut composer = Composer::with_capacity(pages.len(), size);
-        for page in pages {
             let cascade = std::str::from_utf8(&page.cascade).unwrap_or_default();
             let raw = PageParts {
                 sequence: page.sequence,
@@ -200,28 +228,23 @@ impl Reading {
                 cascade,
                 no_commit: !cascade.is_empty(),
             };
-            let Some(own) = &self.resolved else {
-                composer.push(&raw);
-                continue;
-            };
             let type_name = page.type_name.of(&page.body);
-            match resolve(page.sequence, type_name, marks.get(&page.sequence), own) {
-                Shown::Pending => composer.push(&raw),
-                Shown::Page => composer.push(&PageParts {
-                    no_commit: false,
-                    ..raw
-                }),
-                Shown::NoOp(body) => {
-                    composer.push(&PageParts {
-                        body: &body,
-                        cascade: "",
-                        no_commit: false,
-                        ..raw
-                    });
-                }
-            }
+            show(&raw, type_name, marks.get(&page.sequence), own, &mut pages);
         }
-        Ok(composer.finish())
+        self.done |= later;
+        Ok((stored.len(), pages))
+    }
+
+    /// Whether a time limit leaves a page out. Forwards, the first one that happened later ends
+    /// the reading, which `ended` says from then on.
+    fn is_later(&self, created_at: Timestamp, ended: &mut bool) -> bool {
+        let later = self.until.is_some_and(|until| created_at > until);
+        *ended |= later && !self.backwards;
+        later || *ended
+    }
+
+    fn is_correlated(&self, correlation: &[u8]) -> bool {
+        self.correlation.is_empty() || correlation == self.correlation.as_bytes()
     }
 
     fn marks(&self, pages: &[StoredPage]) -> Result<BTreeMap<Sequence, PageMark>> {
@@ -229,15 +252,37 @@ impl Reading {
         let (Some(first), Some(last)) = (sequences.clone().min(), sequences.max()) else {
             return Ok(BTreeMap::new());
         };
-        if self.resolved.is_none() {
-            return Ok(BTreeMap::new());
-        }
         let end = last.plus(1).unwrap_or(last);
         let marks = self.engine.marks(&self.view, first, end)?;
         Ok(marks
             .into_iter()
             .map(|mark| (mark.sequence, mark))
             .collect())
+    }
+}
+
+/// Adds what a resolved read shows of a page.
+fn show(
+    raw: &PageParts<'_>,
+    type_name: &[u8],
+    mark: Option<&PageMark>,
+    own: &str,
+    pages: &mut pb::Pages,
+) {
+    match resolve(raw.sequence, type_name, mark, own) {
+        Shown::Pending => raw.push_to(pages),
+        Shown::Page => PageParts {
+            no_commit: false,
+            ..*raw
+        }
+        .push_to(pages),
+        Shown::NoOp(body) => PageParts {
+            body: &body,
+            cascade: "",
+            no_commit: false,
+            ..*raw
+        }
+        .push_to(pages),
     }
 }
 

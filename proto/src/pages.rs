@@ -1,0 +1,160 @@
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::DecodeError;
+use prost::encoding::{
+    DecodeContext, WireType, decode_varint, encode_varint, encoded_len_varint, skip_field,
+};
+
+/// Encoded `EventPage`s, kept as they stand in a `ReadResponse`: each behind its field key and its
+/// length. A chunk of stored pages is thus one buffer from the log to the network.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pages {
+    fields: BytesMut,
+    count: usize,
+}
+
+/// Key of field 3 with a length.
+const KEY: u8 = 0x1a;
+
+impl Pages {
+    /// Room for so many bytes of pages, keys and lengths.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            fields: BytesMut::with_capacity(bytes),
+            count: 0,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a page that `fill` writes. It must write exactly `len` bytes.
+    pub fn push_with(&mut self, len: usize, fill: impl FnOnce(&mut BytesMut)) {
+        self.fields.put_u8(KEY);
+        encode_varint(len as u64, &mut self.fields);
+        let end = self.fields.len() + len;
+        fill(&mut self.fields);
+        debug_assert_eq!(self.fields.len(), end, "the page has the announced length");
+        self.count += 1;
+    }
+
+    /// Adds a page.
+    pub fn push(&mut self, page: &[u8]) {
+        self.push_with(page.len(), |fields| fields.put_slice(page));
+    }
+
+    /// The pages, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest: &[u8] = &self.fields;
+        std::iter::from_fn(move || {
+            let len = next_len(&mut rest)?;
+            let (page, behind) = rest.split_at_checked(len)?;
+            rest = behind;
+            Some(page)
+        })
+    }
+
+    /// Bytes of the pages with their keys and lengths.
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.fields.len()
+    }
+
+    pub(crate) fn encode(&self, out: &mut impl BufMut) {
+        out.put_slice(&self.fields);
+    }
+
+    /// Reads one page, whose key was read.
+    pub(crate) fn merge(
+        &mut self,
+        wire_type: WireType,
+        buffer: &mut impl Buf,
+    ) -> Result<(), DecodeError> {
+        if wire_type != WireType::LengthDelimited {
+            // The same error as for any field of a wrong type.
+            return prost::encoding::bytes::merge(
+                wire_type,
+                &mut Bytes::new(),
+                buffer,
+                DecodeContext::default(),
+            );
+        }
+        let len = decode_varint(buffer)?;
+        if len > buffer.remaining() as u64 {
+            return skip_beyond(buffer, len);
+        }
+        self.fields.put_u8(KEY);
+        encode_varint(len, &mut self.fields);
+        // Not more than what remains, which is in memory.
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.fields.put(buffer.take(len));
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// The error for a length that goes on beyond the end.
+fn skip_beyond(buffer: &mut impl Buf, len: u64) -> Result<(), DecodeError> {
+    let mut head = Vec::with_capacity(encoded_len_varint(len));
+    encode_varint(len, &mut head);
+    let mut whole = Buf::chain(head.as_slice(), buffer);
+    skip_field(
+        WireType::LengthDelimited,
+        3,
+        &mut whole,
+        DecodeContext::default(),
+    )
+}
+
+fn next_len(rest: &mut &[u8]) -> Option<usize> {
+    let (_, behind) = rest.split_first()?;
+    *rest = behind;
+    usize::try_from(decode_varint(rest).ok()?).ok()
+}
+
+impl IntoIterator for Pages {
+    type Item = Bytes;
+    type IntoIter = IntoPages;
+
+    /// The pages as parts of one buffer.
+    fn into_iter(self) -> IntoPages {
+        IntoPages(self.fields.freeze())
+    }
+}
+
+/// See [`Pages::into_iter`].
+#[derive(Debug)]
+pub struct IntoPages(Bytes);
+
+impl Iterator for IntoPages {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut rest: &[u8] = &self.0;
+        let len = next_len(&mut rest)?;
+        let head = self.0.len() - rest.len();
+        if len > rest.len() {
+            return None;
+        }
+        self.0.advance(head);
+        Some(self.0.split_to(len))
+    }
+}
+
+impl FromIterator<Bytes> for Pages {
+    fn from_iter<I: IntoIterator<Item = Bytes>>(pages: I) -> Self {
+        let mut all = Self::default();
+        for page in pages {
+            all.push(&page);
+        }
+        all
+    }
+}
