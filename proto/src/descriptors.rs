@@ -11,8 +11,10 @@ use crate::{Dialect, FILE_DESCRIPTOR_SET};
 /// # Errors
 /// None in practice: the set was written by the build of this crate.
 pub fn descriptor_set(dialect: Dialect) -> Result<FileDescriptorSet, DecodeError> {
+    // Our own packages are the same under every dialect, and refer to the newest one only.
+    const OWN: [&str; 2] = ["angzarr.store.v1", "angzarr.internal.v1"];
     let mut set = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?;
-    set.file.retain(|file| file.package() != "angzarr.store.v1");
+    set.file.retain(|file| !OWN.contains(&file.package()));
     for file in &mut set.file {
         rename_file(file, dialect);
     }
