@@ -13,6 +13,6 @@ pub use bus::bridge::Bridge;
 pub use bus::channel::ChannelBus;
 pub use bus::{BusError, BusStream, EventBus};
 pub use error::StoreError;
-pub use store::native::{Limits, NativeStore};
+pub use store::native::{Limits, NativeStore, backup_of};
 pub use store::remote::RemoteStore;
-pub use store::{EventStore, ReadStream, RecordStream, Result};
+pub use store::{BackupStream, EventStore, ReadStream, RecordStream, Result};

@@ -44,8 +44,9 @@ pub use read::{EditionDomain, Listed, PageCursor, PageMark, PageView, StoredPage
 pub use sealing::Sealing;
 pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage};
 pub use tools::{
-    Damage, Dump, DumpRange, DumpedFrame, DumpedPage, DumpedRecord, IndexCheck, Progress, Rebuilt,
-    Soundness, Verified, dump, rebuild_index, verify, verify_log,
+    CutAt, CutLog, Damage, Dump, DumpRange, DumpedFrame, DumpedPage, DumpedRecord, IndexCheck,
+    LogCopy, LogFile, LostEvents, Progress, Rebuilt, Repair, Soundness, Verified, cut_log, dump,
+    folder_copy, plan_repair, rebuild_index, verify, verify_log,
 };
 pub use types::{
     Address, AggregateKey, CascadeId, Consumer, CorrelationId, Domain, Edition, Position, Root,

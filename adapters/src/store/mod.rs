@@ -17,6 +17,9 @@ pub type ReadStream = Pin<Box<dyn Stream<Item = Result<pb::ReadResponse>> + Send
 /// Committed events of the whole store in position order, with progress marks between.
 pub type RecordStream = Pin<Box<dyn Stream<Item = Result<pb::ReadAllResponse>> + Send>>;
 
+/// The log as files: a plan, then their content.
+pub type BackupStream = Pin<Box<dyn Stream<Item = Result<pb::BackupResponse>> + Send>>;
+
 /// A database of events, as a coordinator, a service or a tool sees it.
 ///
 /// Each method does what the RPC of the same name in `angzarr.store.v1` documents. Every
@@ -139,4 +142,12 @@ pub trait EventStore: Send + Sync + 'static {
     ) -> Result<pb::SealSegmentResponse>;
     /// How the rewriting of ended segments goes; holds it up or lets it go on.
     async fn sealing(&self, request: pb::SealingRequest) -> Result<pb::SealingResponse>;
+
+    /// The log as files, up to what is committed now. [`StoreError::Unsupported`] for a store
+    /// that has no such files.
+    async fn backup(&self, _request: pb::BackupRequest) -> Result<BackupStream> {
+        Err(StoreError::Unsupported(
+            "this store has no log to copy".to_owned(),
+        ))
+    }
 }

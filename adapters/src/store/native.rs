@@ -2,6 +2,7 @@
 
 mod admin;
 mod append;
+mod backup;
 mod branches;
 mod cascades;
 mod compose;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 use angzarr_engine::{Engine, Options};
 use angzarr_proto::store::v1 as pb;
 
-use super::{EventStore, ReadStream, RecordStream, Result};
+pub use backup::backup_of;
+
+use super::{BackupStream, EventStore, ReadStream, RecordStream, Result};
 use crate::StoreError;
 
 /// Bounds of a request, checked before anything is stored.
@@ -224,6 +227,11 @@ impl EventStore for NativeStore {
 
     async fn sealing(&self, request: pb::SealingRequest) -> Result<pb::SealingResponse> {
         Ok(self.sealing_state(&request))
+    }
+
+    async fn backup(&self, request: pb::BackupRequest) -> Result<BackupStream> {
+        let copy = self.blocking(|store| Ok(store.engine.log_copy()?)).await?;
+        Ok(backup_of(copy, request))
     }
 
     async fn seal_segment(

@@ -11,7 +11,7 @@ use pb::snapshots_client::SnapshotsClient;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{EventStore, ReadStream, RecordStream, Result};
+use super::{BackupStream, EventStore, ReadStream, RecordStream, Result};
 use crate::StoreError;
 
 /// Longest wait for the answer of a call that is not a stream.
@@ -118,6 +118,11 @@ macro_rules! unary {
 
             async fn subscribe(&self, request: pb::ReadAllRequest) -> Result<RecordStream> {
                 let answers = self.events.clone().subscribe(request).await?.into_inner();
+                Ok(answers.map_err(StoreError::from).boxed())
+            }
+
+            async fn backup(&self, request: pb::BackupRequest) -> Result<BackupStream> {
+                let answers = self.admin.clone().backup(request).await?.into_inner();
                 Ok(answers.map_err(StoreError::from).boxed())
             }
 

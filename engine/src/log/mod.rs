@@ -16,7 +16,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) use cache::BlockCache;
 pub(crate) use reader::{Frame, FrameReader};
 pub(crate) use recovery::{Opened, Resume, Sizes, open};
-pub(crate) use segment::{FORMAT_VERSION, SEGMENT_HEADER, Segment, SegmentHeader, sealed_name};
+pub(crate) use segment::{
+    FORMAT_VERSION, SEGMENT_HEADER, Segment, SegmentHeader, sealed_name, segment_name,
+};
 pub(crate) use spare::Spare;
 pub(crate) use writer::{LogEnd, LogWriter};
 

@@ -4,15 +4,21 @@
 
 #[cfg(feature = "rocksdb")]
 mod compare;
+mod copy;
+mod cut;
 mod dump;
 mod rebuild;
+mod repair;
 mod verify;
 mod walk;
 
 use std::path::Path;
 
+pub use copy::{LogCopy, LogFile, folder_copy};
+pub use cut::{CutAt, CutLog, cut_log};
 pub use dump::{Dump, DumpRange, DumpedFrame, DumpedPage, DumpedRecord, dump};
 pub use rebuild::{Rebuilt, rebuild_index};
+pub use repair::{LostEvents, Repair, plan_repair};
 pub use verify::{IndexCheck, Soundness, Verified, verify, verify_log};
 pub use walk::Damage;
 

@@ -26,6 +26,15 @@ pub struct Damage {
 }
 
 impl Damage {
+    pub(super) fn into_error(self) -> Error {
+        Error::Corrupt {
+            file: self.file,
+            offset: self.offset,
+            address: self.address,
+            problem: self.problem,
+        }
+    }
+
     pub(super) fn at(segment: &Segment, address: Address, problem: impl ToString) -> Self {
         Self {
             file: format!("log/{}", segment.name),
@@ -76,7 +85,8 @@ pub(super) fn open_log(disk: &dyn Disk) -> Result<Segments> {
     }
 }
 
-fn open_each(disk: &dyn Disk) -> Result<Segments> {
+/// The same without a look at what the segments' headers say of each other.
+pub(super) fn open_each(disk: &dyn Disk) -> Result<Segments> {
     let mut names = disk.list().map_err(Error::io("listing the log's folder"))?;
     names.retain(|name| name.ends_with(".seg") || name.ends_with(".segz"));
     names.sort();

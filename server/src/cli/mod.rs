@@ -2,6 +2,8 @@
 
 mod aggregates;
 mod append;
+mod archive;
+mod backup;
 mod demo;
 mod dump;
 mod event;
@@ -11,6 +13,8 @@ mod offline;
 mod payload;
 mod read;
 mod rebuild_index;
+mod repair;
+mod restore;
 mod sealing;
 mod serve;
 mod stats;
@@ -63,6 +67,9 @@ enum Command {
     Verify(verify::Verify),
     RebuildIndex(rebuild_index::RebuildIndex),
     Dump(dump::Dump),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Repair(repair::Repair),
     Bench(bench::Args),
     /// Print the completions of a shell.
     Completions {
@@ -121,6 +128,9 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Verify(verify) => verify.run(&mut output).await,
         Command::RebuildIndex(rebuild) => rebuild.run(&mut output).await,
         Command::Dump(dump) => dump.run(&mut output).await,
+        Command::Backup(backup) => backup.run(&mut output).await,
+        Command::Restore(restore) => restore.run(&mut output).await,
+        Command::Repair(repair) => repair.run(&mut output).await,
         Command::Bench(args) => bench::run(args)
             .await
             .map_err(|error| bench_failure(&error)),

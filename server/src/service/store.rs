@@ -154,7 +154,17 @@ service!(Admin {
     stats(StatsRequest) -> StatsResponse = stats;
     seal_segment(SealSegmentRequest) -> SealSegmentResponse = seal_segment;
     sealing(SealingRequest) -> SealingResponse = sealing;
-});
+}
+    type BackupStream = Answers<pb::BackupResponse>;
+
+    async fn backup(
+        &self,
+        request: Request<pb::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        let parts = self.store.backup(request.into_inner()).await?;
+        Ok(Response::new(parts.map_err(Status::from).boxed()))
+    }
+);
 
 service!(Editions {
     fork(ForkRequest) -> ForkResponse = fork;

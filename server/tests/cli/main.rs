@@ -6,10 +6,12 @@
     reason = "a test that cannot go on must stop"
 )]
 
+mod backup;
 mod crash;
 mod demo;
 mod docs;
 mod offline;
+mod repair;
 mod serve;
 mod slow;
 mod support;
