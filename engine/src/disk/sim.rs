@@ -18,6 +18,7 @@ use rand::Rng;
 
 use super::{Disk, DiskFile, read_fully};
 use content::Content;
+pub(crate) use content::SECTOR;
 pub(crate) use faults::{Fault, Faults};
 
 /// A folder in memory. Clones are the same folder.
@@ -144,6 +145,13 @@ impl SimDisk {
         let mut state = self.state();
         let id = state.names[name];
         state.files.get_mut(&id).unwrap().damage(change);
+    }
+
+    /// Loses a file behind everybody's back.
+    pub(crate) fn lose(&self, name: &str) {
+        let mut state = self.state();
+        state.names.remove(name);
+        state.durable_names.remove(name);
     }
 
     /// Names and contents, as the running process sees them.

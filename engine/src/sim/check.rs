@@ -133,7 +133,7 @@ fn pages(
 
 /// Whether these are an event's bytes. Of a revoked cascade they are left out when its segment is
 /// rewritten.
-fn is_body(event: &Event, body: &bytes::Bytes) -> bool {
+pub(crate) fn is_body(event: &Event, body: &bytes::Bytes) -> bool {
     let may_be_gone = event.revoked && event.cascade.is_some();
     *body == event.body || (may_be_gone && body.is_empty())
 }
@@ -369,7 +369,7 @@ pub(crate) fn log(
     })
 }
 
-fn event_at<'a>(model: &'a Model, key: &AggregateKey, sequence: u32) -> &'a Event {
+pub(crate) fn event_at<'a>(model: &'a Model, key: &AggregateKey, sequence: u32) -> &'a Event {
     let own = &model.aggregates[key];
     &own.events[(sequence - own.first) as usize]
 }

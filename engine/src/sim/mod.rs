@@ -20,6 +20,7 @@ mod found;
 mod generate;
 mod model;
 mod reads;
+mod rot;
 mod run;
 mod same;
 mod swarm;

@@ -72,6 +72,8 @@ pub(super) struct Swarm {
     pub(super) clock_goes_back: bool,
     pub(super) rates: BTreeMap<Fault, u32>,
     pub(super) capacity: u64,
+    /// Whether stored bytes are damaged at the end.
+    pub(super) rots: bool,
     pub(super) steps: u32,
 }
 
@@ -107,6 +109,7 @@ impl Swarm {
                 segment_bytes,
                 index: IndexKind::Memory,
                 index_buffer_bytes: [200, 2000, 100_000][random.random_range(0..3)],
+                cache_bytes: [0, 8 << 10, 1 << 20][random.random_range(0..3)],
                 ..Options::default()
             },
             has_base: random.random_bool(0.6),
@@ -118,6 +121,7 @@ impl Swarm {
             } else {
                 u64::MAX
             },
+            rots: random.random_bool(0.3),
             steps: random.random_range(100..900),
         }
     }

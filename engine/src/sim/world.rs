@@ -32,6 +32,7 @@ pub(super) struct Tally {
     pub(super) commits: u64,
     pub(super) crashes: u64,
     pub(super) faults: u64,
+    pub(super) damages: u64,
 }
 
 impl Tally {
@@ -40,6 +41,7 @@ impl Tally {
         self.commits += other.commits;
         self.crashes += other.crashes;
         self.faults += other.faults;
+        self.damages += other.damages;
     }
 }
 
@@ -132,6 +134,9 @@ impl World {
             }
         }
         self.power_failure()?;
+        if self.swarm.rots && self.swarm.options.durability == Durability::Fsync {
+            self.rot()?;
+        }
         Ok(())
     }
 

@@ -79,6 +79,48 @@ fn pure_modules_touch_nothing_outside() {
 }
 
 #[test]
+fn the_engine_takes_time_and_chance_from_outside() {
+    // What a simulation cannot repeat, and the shells in which it may stand.
+    const SHELLS: [&str; 5] = [
+        "engine/src/clock.rs",
+        "engine/src/worker.rs",
+        "engine/src/engine.rs",
+        "engine/src/engine/start.rs",
+        "engine/src/sim/run.rs",
+    ];
+    // Nothing depends on the order of its two caches.
+    const UNORDERED: [&str; 1] = ["engine/src/sequencer.rs"];
+    const WORDS: [&str; 6] = [
+        "Instant",
+        "SystemTime",
+        "thread::",
+        "rand::rng",
+        "from_os_rng",
+        "RandomState",
+    ];
+    let problems = matching(
+        |source| {
+            source.is_production()
+                && source.path.starts_with("engine/src/")
+                && !SHELLS.contains(&source.path.as_str())
+        },
+        |source, line| {
+            let chance = WORDS
+                .iter()
+                .any(|word| line.replace("rand::rngs", "").contains(word));
+            let order = ["HashMap", "HashSet"]
+                .iter()
+                .any(|word| has_word(line, word));
+            chance || (order && !UNORDERED.contains(&source.path.as_str()))
+        },
+    );
+    expect_none(
+        "disk, clock and chance come in from outside, and maps have an order: BTreeMap",
+        &problems,
+    );
+}
+
+#[test]
 fn rocksdb_is_named_in_one_file() {
     let problems = matching(
         |source| source.is_rust() && source.path != "engine/src/index/rocks.rs",
