@@ -85,3 +85,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

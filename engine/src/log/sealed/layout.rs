@@ -255,3 +255,6 @@ impl MapEntry {
         (Self::get(map, low)?.distance == distance).then_some(low)
     }
 }
+
+#[cfg(test)]
+mod tests;
