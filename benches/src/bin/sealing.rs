@@ -1,5 +1,6 @@
 //! What rewriting full segments saves and costs: size, reading before and after, and appends
 //! while it runs.
+#![expect(clippy::print_stdout, reason = "a benchmark's report")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +84,6 @@ async fn main() -> Result<()> {
     appends(scratch.path(), &args).await
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark's report")]
 fn row(name: &str, plain: f64, sealed: f64) {
     println!(
         "| {name} | {plain:.1} | {sealed:.1} | {:.2} |",
@@ -204,7 +204,6 @@ fn read_all(engine: &Engine) -> Result<u64> {
 
 /// Appends from many submitters, in turn with nothing beside them and with segments being
 /// rewritten all the time.
-#[expect(clippy::print_stdout, reason = "a benchmark's report")]
 async fn appends(folder: &Path, args: &Args) -> Result<()> {
     if args.seconds == 0 {
         return Ok(());
