@@ -7,8 +7,10 @@ mod backup;
 mod demo;
 mod dump;
 mod event;
+mod export;
 mod failure;
 mod fork;
+mod import;
 mod offline;
 mod payload;
 mod read;
@@ -20,6 +22,7 @@ mod serve;
 mod stats;
 mod tail;
 mod target;
+mod transfer;
 mod verify;
 
 use std::process::ExitCode;
@@ -70,6 +73,8 @@ enum Command {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Repair(repair::Repair),
+    Export(export::Export),
+    Import(import::Import),
     Bench(bench::Args),
     /// Print the completions of a shell.
     Completions {
@@ -131,6 +136,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Backup(backup) => backup.run(&mut output).await,
         Command::Restore(restore) => restore.run(&mut output).await,
         Command::Repair(repair) => repair.run(&mut output).await,
+        Command::Export(export) => export.run(&mut output).await,
+        Command::Import(import) => import.run(&mut output).await,
         Command::Bench(args) => bench::run(args)
             .await
             .map_err(|error| bench_failure(&error)),

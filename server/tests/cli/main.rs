@@ -16,4 +16,5 @@ mod serve;
 mod slow;
 mod support;
 mod tools;
+mod transfer;
 mod usage;
