@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::trace::Trace;
-use super::world::{Outcome, Tally, live};
+use super::world::{Outcome, Tally, live, live_until};
 
 /// Seeds that every build plays.
 const SEEDS: u64 = 2200;
@@ -67,6 +67,22 @@ fn the_engine_is_its_model_whatever_happens_to_the_machine() {
     eprintln!("{SEEDS} seeds: {tally:?}");
     assert!(tally.operations >= 1_000_000, "{tally:?}");
     assert!(tally.crashes >= 10_000, "{tally:?}");
+}
+
+/// The machine may die at each step of the disk, one after the other.
+#[test]
+fn every_step_of_a_life_can_be_the_last() {
+    for seed in 0..40 {
+        let mut step = 0;
+        loop {
+            match live_until(seed, step) {
+                Ok(true) => step += 1,
+                Ok(false) => break,
+                Err(why) => panic!("seed {seed} that dies at step {step} failed: {why}"),
+            }
+        }
+        assert!(step > 10, "seed {seed} has no steps to die at");
+    }
 }
 
 /// A seed decides everything: two runs do the same, step by step of the disk.

@@ -75,6 +75,8 @@ pub(super) struct Swarm {
     /// Whether stored bytes are damaged at the end.
     pub(super) rots: bool,
     pub(super) steps: u32,
+    /// The step of the disk at which the machine dies, if that is not left to chance.
+    pub(super) dies_at: Option<u64>,
 }
 
 impl Swarm {
@@ -123,7 +125,21 @@ impl Swarm {
             },
             rots: random.random_bool(0.3),
             steps: random.random_range(100..900),
+            dies_at: None,
         }
+    }
+
+    /// Leaves one end to come, at a step of the disk.
+    pub(super) fn shorten(&mut self, step: u64) {
+        let ends = [Act::DieSoon, Act::PowerFailure, Act::Kill, Act::Close];
+        self.acts.retain(|(act, _)| !ends.contains(act));
+        self.options.durability = Durability::Fsync;
+        self.options.segment_bytes = 1 << 10;
+        self.rates.clear();
+        self.capacity = u64::MAX;
+        self.rots = false;
+        self.steps = 60;
+        self.dies_at = Some(step);
     }
 }
 

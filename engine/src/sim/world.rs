@@ -31,6 +31,8 @@ pub(super) struct Tally {
     pub(super) operations: u64,
     pub(super) commits: u64,
     pub(super) crashes: u64,
+    /// Crashes in the middle of something.
+    pub(super) deaths: u64,
     pub(super) faults: u64,
     pub(super) damages: u64,
 }
@@ -40,6 +42,7 @@ impl Tally {
         self.operations += other.operations;
         self.commits += other.commits;
         self.crashes += other.crashes;
+        self.deaths += other.deaths;
         self.faults += other.faults;
         self.damages += other.damages;
     }
@@ -90,6 +93,15 @@ pub(super) fn live(seed: u64, trace: Trace) -> (Outcome, Tally, Trace) {
     (outcome, world.tally, world.trace)
 }
 
+/// Leads a short life in which the machine dies once, at a step of the disk. Whether it came to
+/// that step.
+pub(super) fn live_until(seed: u64, step: u64) -> Outcome<bool> {
+    let mut world = World::new(seed, Trace::default());
+    world.swarm.shorten(step);
+    world.run()?;
+    Ok(world.tally.deaths > 0)
+}
+
 impl World {
     fn new(seed: u64, trace: Trace) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
@@ -125,11 +137,15 @@ impl World {
     fn run(&mut self) -> Outcome {
         note!(self, "swarm {:?}", self.swarm);
         self.reopen()?;
+        if let Some(step) = self.swarm.dies_at {
+            self.disk.faults(|faults| faults.die_in(Some(step)));
+        }
         for _ in 0..self.swarm.steps {
             let act = self.next_act();
             self.tally.operations += 1;
             self.act(act).map_err(|why| format!("{act:?}: {why}"))?;
             if self.disk.faults(|faults| faults.is_dead()) {
+                self.tally.deaths += 1;
                 self.power_failure()?;
             }
         }
