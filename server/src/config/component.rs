@@ -2,7 +2,7 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use angzarr_proto::Dialect;
 
-use super::{ConfigError, section::Section, value};
+use super::{ConfigError, Reaction, section::Section, value};
 
 /// A command handler: the business code of one domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Aggregate {
     pub concurrency: usize,
     /// Whether it is given snapshots.
     pub snapshots: Snapshots,
+    /// Sagas that the same endpoint serves.
+    pub sagas: Vec<Reaction>,
 }
 
 /// Code that brings old events of a domain up to date when they are read.
@@ -129,8 +131,10 @@ pub(super) fn aggregates(sections: Vec<Section>) -> Result<Vec<Aggregate>, Confi
         let snapshots = section.parse("snapshots", Snapshots::Auto, |text| {
             value::choice(&SNAPSHOTS, text)
         })?;
+        let sagas = Reaction::inline(section.sections("sagas")?, &common.domain, &common.address)?;
         section.finish()?;
         Ok(Aggregate {
+            sagas,
             domain: common.domain,
             address: common.address,
             dialect: common.dialect,

@@ -77,12 +77,32 @@ impl Reactions {
     }
 }
 
+/// The aggregate around an inline saga.
+struct Around<'a> {
+    domain: &'a str,
+    address: &'a Endpoint,
+}
+
 impl Reaction {
-    /// One entry of a list; `address` when the entry around it has one that serves here too.
+    /// Sagas inside the entry of an aggregate: address and inputs are its own unless given.
+    pub(super) fn inline(
+        sections: Vec<Section>,
+        domain: &str,
+        address: &Endpoint,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let mut names = BTreeSet::new();
+        let around = Around { domain, address };
+        sections
+            .into_iter()
+            .map(|section| Self::read(section, "sagas", Some(&around), &mut names))
+            .collect()
+    }
+
+    /// One entry of a list.
     fn read(
         mut section: Section,
         list: &'static str,
-        address: Option<&Endpoint>,
+        around: Option<&Around<'_>>,
         names: &mut BTreeSet<String>,
     ) -> Result<Self, ConfigError> {
         let name = section.require("name", |text| {
@@ -97,8 +117,8 @@ impl Reaction {
             "process_managers" => Some(section.require("domain", own)?),
             _ => None,
         };
-        let address = match address {
-            Some(address) => section.parse("address", address.clone(), Endpoint::parse)?,
+        let address = match around {
+            Some(around) => section.parse("address", around.address.clone(), Endpoint::parse)?,
             None => section.require("address", Endpoint::parse)?,
         };
         let targets = match list {
@@ -114,7 +134,7 @@ impl Reaction {
             timeout: section.parse("timeout", Duration::from_secs(30), value::positive_duration)?,
             retries: Retries::read(section.section("retries")?)?,
             concurrency: section.parse("concurrency", CONCURRENCY, value::number(1, 100_000))?,
-            inputs: inputs(&mut section)?,
+            inputs: inputs(&mut section, around)?,
             targets,
             all_editions: section.parse("editions", list != "projectors", |text| {
                 value::choice(&EDITIONS, text)
@@ -125,9 +145,15 @@ impl Reaction {
     }
 }
 
-fn inputs(section: &mut Section) -> Result<Vec<Input>, ConfigError> {
+fn inputs(section: &mut Section, around: Option<&Around<'_>>) -> Result<Vec<Input>, ConfigError> {
     let sections = section.sections("inputs")?;
     if sections.is_empty() {
+        if let Some(around) = around {
+            return Ok(vec![Input {
+                domain: around.domain.to_owned(),
+                types: Vec::new(),
+            }]);
+        }
         return Err(section.missing("inputs", "needs at least one {domain: ...}"));
     }
     let read = |mut section: Section| {

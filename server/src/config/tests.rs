@@ -123,6 +123,7 @@ upcasters:
     assert_eq!(
         *order,
         Aggregate {
+            sagas: Vec::new(),
             domain: "order".to_owned(),
             address: Endpoint::Http("http://127.0.0.1:50051".to_owned()),
             dialect: Some(Dialect::Client03),
@@ -344,6 +345,35 @@ fn later_sources_win() {
         native.durability,
         Durability::Os,
         "what a later source leaves out stays"
+    );
+}
+
+#[test]
+fn a_saga_inside_an_aggregate_has_its_address_and_domain() {
+    let text = "aggregates:\n- domain: order\n  address: 'http://h:1'\n  sagas:\n  - {name: a}\n  \
+                - {name: b, address: 'http://h:2', inputs: [{domain: stock, types: [Gone]}]}\n";
+    let config = load(text).unwrap();
+    let sagas = &config.aggregates.first().unwrap().sagas;
+    let told: Vec<_> = sagas
+        .iter()
+        .map(|saga| (saga.address.to_string(), saga.inputs.clone()))
+        .collect();
+    let input = |domain: &str, types: &[&str]| Input {
+        domain: domain.to_owned(),
+        types: types.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    assert_eq!(
+        told,
+        [
+            ("http://h:1".to_owned(), vec![input("order", &[])]),
+            ("http://h:2".to_owned(), vec![input("stock", &["Gone"])]),
+        ]
+    );
+    let problem = load("aggregates:\n- {domain: order, address: 'http://h:1', sagas: [{x: 1}]}\n");
+    assert!(
+        problem
+            .unwrap_err()
+            .contains("aggregates[0].sagas[0].name: is missing")
     );
 }
 

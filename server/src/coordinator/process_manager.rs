@@ -296,7 +296,7 @@ impl Coordinator {
     ) -> Result<(), Error> {
         let waiting = run.waiting.filter(|waiting| waiting.downstream);
         if waiting.is_some() {
-            self.react(&step.book, run.deeper()?).await?;
+            self.react(&step.book, run.below()).await?;
         }
         let mut ended = Ok(());
         for (index, obligation) in (0_u32..).zip(&step.obligations) {

@@ -137,6 +137,14 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The same where the reactions themselves are refused when that is too deep.
+    pub(super) fn below(self) -> Self {
+        Self {
+            depth: self.depth.saturating_add(1),
+            ..self
+        }
+    }
+
     /// How components are told about it.
     pub(super) fn mode(self) -> ReactionMode {
         match self.waiting {

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use super::command_handler::{Outcome, respond, revoked, span};
 use super::delivery::{Failure, Trigger};
-use super::run::{Refusal, Run, Waiting};
+use super::run::{DEPTH_MAX, Refusal, Run, Waiting};
 use super::saga::ReactionFailure;
 use super::sync_runs::Ran;
 use super::validate::{self, Command};
@@ -115,7 +115,12 @@ impl Coordinator {
         let news = News::of(book)?;
         let mut ran = Vec::new();
         let mut ended = Ok(());
+        let too_deep = run.depth > DEPTH_MAX;
         for reaction in self.registry.reactions() {
+            if too_deep && !news.triggers(reaction, waiting.downstream).is_empty() {
+                ended = Err(Error::TooDeep);
+                break;
+            }
             ended = self
                 .run_component(reaction, &news, run, waiting, &mut ran)
                 .await;
@@ -123,8 +128,9 @@ impl Coordinator {
                 break;
             }
         }
-        if ended.is_err() && waiting.errors == CascadeErrorMode::CascadeErrorCompensate {
-            // Nothing of what is undone may happen later.
+        let undone = waiting.errors == CascadeErrorMode::CascadeErrorCompensate;
+        if ended.is_err() && (undone || too_deep) {
+            // Nothing of what is undone may happen later, and what has no end ends here.
             for reaction in self.registry.reactions() {
                 let all = news.triggers(reaction, waiting.downstream);
                 ran.extend(all.iter().flat_map(|trigger| ran_for(reaction, trigger)));

@@ -31,6 +31,7 @@ fn config(folder: &Path, stock: &Handler) -> Config {
         ..NativeStorage::default()
     });
     config.aggregates = vec![Aggregate {
+        sagas: Vec::new(),
         domain: "stock".to_owned(),
         address: Endpoint::parse(&stock.address).unwrap(),
         dialect: None,

@@ -24,7 +24,9 @@ pub(super) fn registry(config: &Config) -> Result<Registry, String> {
         .projectors
         .iter()
         .map(of_kind(ReactionKind::Projector));
-    let sagas = config.sagas.iter().map(of_kind(ReactionKind::Saga));
+    let inline = config.aggregates.iter().flat_map(|entry| &entry.sagas);
+    let sagas = config.sagas.iter().chain(inline);
+    let sagas = sagas.map(of_kind(ReactionKind::Saga));
     let process_managers = config
         .process_managers
         .iter()

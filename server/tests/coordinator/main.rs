@@ -10,10 +10,12 @@
 )]
 
 mod bad_handlers;
+mod bad_reactions;
 mod cascades;
 mod commands;
 mod compensation;
 mod counter;
+mod crash;
 mod deferred;
 mod dialects;
 mod direct;

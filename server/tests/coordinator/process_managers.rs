@@ -345,6 +345,46 @@ async fn s9_a_process_takes_part_in_a_cascade() {
 }
 
 #[tokio::test]
+async fn s9_confirmed_events_come_with_their_correlation_id() {
+    let reactor = noting(|root| (vec![emitted("stock", root, add(5))], Vec::new()));
+    let shop = Shop::with(vec![manager(&reactor).await]).await;
+    shop.world.sent(in_cascade(order(1), "c-1")).await;
+    let other = correlated(at_head(1, label("other")), "p-2");
+    shop.world.sent(in_cascade(other, "c-1")).await;
+    shop.world.commit("c-1").await;
+    let calls = reactor.processed.reach(2).await;
+    let ids: Vec<_> = calls
+        .iter()
+        .map(|call| call.trigger.as_ref().unwrap().cover.as_ref().unwrap())
+        .map(|cover| cover.correlation_id.as_str())
+        .collect();
+    assert_eq!(ids, [PROCESS, "p-2"]);
+    shop.world.stored("stock", 2).await;
+}
+
+#[tokio::test]
+async fn s6_a_process_that_answers_itself_for_ever_is_stopped() {
+    let reactor = noting(|_| (Vec::new(), Vec::new()));
+    let settings = ReactionSettings {
+        inputs: vec![input("counter", &["Labelled"]), input("shipping", &[])],
+        ..manager(&reactor).await
+    };
+    let shop = Shop::with(vec![settings]).await;
+    let refused = shop
+        .world
+        .send(in_mode(order(1), SyncMode::Cascade))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.message().contains("16 deep"),
+        "{}",
+        refused.message()
+    );
+    let process = shop.world.book(process_cover()).await;
+    assert!(process.next_sequence <= 17, "{}", process.next_sequence);
+}
+
+#[tokio::test]
 async fn s6_every_dialect_is_spoken() {
     for dialect in Dialect::ALL {
         let reactor = noting(|root| (vec![emitted("stock", root, add(5))], Vec::new()));

@@ -1,5 +1,6 @@
 //! Business code that reacts to events, scripted by each test.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -139,6 +140,26 @@ impl Reactor {
             .add_service(ProjectorServiceServer::new(self.clone()))
             .add_service(SagaServiceServer::new(self.clone()))
             .add_service(ProcessManagerServiceServer::new(self.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        address
+    }
+
+    /// Serves under the package of one dialect until `redeployed`, then under that of another.
+    pub(crate) async fn serve_redeployed(
+        &self,
+        before: Dialect,
+        after: Dialect,
+        redeployed: Arc<AtomicBool>,
+    ) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let layer = MapRequestLayer::new(move |request| {
+            let now = redeployed.load(Ordering::SeqCst);
+            rename(request, if now { after } else { before })
+        });
+        let server = Server::builder()
+            .layer(layer)
+            .add_service(SagaServiceServer::new(self.clone()));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         address
     }

@@ -61,7 +61,7 @@ macro_rules! common {
 }
 
 const COMMON: usize = 10;
-const OWN_COUNT: usize = 7;
+const OWN_COUNT: usize = 8;
 
 const SAGAS: [Key; COMMON] = common!(
     "sagas",
@@ -91,6 +91,12 @@ const OWN: [Key; OWN_COUNT] = [
         "[]",
         "Domains it sends commands to: it is told the next sequence of the aggregate with the same \
          root there.",
+    ),
+    key(
+        "aggregates[].sagas",
+        "[]",
+        "Sagas that the aggregate's endpoint serves, too: entries as in `sagas`, whose `address` and \
+         `inputs` are the aggregate's unless given.",
     ),
     key(
         "cascade.timeout",

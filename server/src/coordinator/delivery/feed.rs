@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use angzarr_adapters::{EventStore, RecordStream, StoreError};
 use angzarr_proto::store::v1::{
-    Filter, PendingView, ReadAllRequest, ReadAllResponse, ReadRequest, RecordedBook,
-    read_all_response, read_request,
+    Filter, ReadAllRequest, ReadAllResponse, RecordedBook, read_all_response,
 };
-use angzarr_proto::v1::{Confirmation, Cover, SequenceSet};
+use angzarr_proto::v1::{Confirmation, Cover};
 use bytes::Bytes;
 use futures::StreamExt;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::confirmed::confirmed;
 use super::{Interest, Trigger};
-use crate::coordinator::load::{key_of, read_book};
 use crate::coordinator::{Error, validate};
 use crate::framework;
 use crate::handler::RawBook;
@@ -121,8 +120,7 @@ impl Selection {
             let outline = PageOutline::of(page).map_err(Error::damaged)?;
             if framework::name(outline.type_url) == Some("Confirmation") {
                 // What became final stands before it in the stream; it is delivered now.
-                let confirmed = self.confirmed(&cover, &outline).await?;
-                triggers.extend(self.triggers(&cover, confirmed, position));
+                triggers.extend(self.of_confirmation(&cover, &outline, position).await?);
             } else if self.wants(&cover, &outline) {
                 fresh.push((page.clone(), position));
             }
@@ -143,34 +141,31 @@ impl Selection {
         })
     }
 
-    /// The pages that a confirmation made final, as far as they were not revoked since.
-    async fn confirmed(
+    /// The events that a confirmation made final.
+    async fn of_confirmation(
         &self,
         cover: &Cover,
         outline: &PageOutline<'_>,
-    ) -> Result<Vec<Bytes>, Error> {
+        position: u64,
+    ) -> Result<Vec<Trigger>, Error> {
         let Ok(confirmation) = Confirmation::decode(outline.event) else {
             return Ok(Vec::new());
         };
         if self.interest.pending || confirmation.sequences.is_empty() {
             return Ok(Vec::new());
         }
-        let request = ReadRequest {
-            cover: Some(key_of(cover)),
-            selection: Some(read_request::Selection::Sequences(SequenceSet {
-                values: confirmation.sequences,
-            })),
-            pending: PendingView::Resolved.into(),
-            ..ReadRequest::default()
-        };
-        let book = read_book(self.store.as_ref(), request).await?;
-        let mut pages = Vec::new();
-        for page in book.pages {
-            if self.wants(cover, &PageOutline::of(&page).map_err(Error::damaged)?) {
-                pages.push(page);
+        let store = self.store.as_ref();
+        let mut triggers = Vec::new();
+        for (cover, pages) in confirmed(store, cover, confirmation.sequences, position).await? {
+            let mut wanted = Vec::new();
+            for page in pages {
+                if self.wants(&cover, &PageOutline::of(&page).map_err(Error::damaged)?) {
+                    wanted.push(page);
+                }
             }
+            triggers.extend(self.triggers(&cover, wanted, position));
         }
-        Ok(pages)
+        Ok(triggers)
     }
 
     fn wants(&self, cover: &Cover, outline: &PageOutline<'_>) -> bool {

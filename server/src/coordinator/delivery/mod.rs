@@ -1,6 +1,7 @@
 //! Hands committed events to those who react to them: durable, at least once, in the order of
 //! each aggregate, different aggregates side by side. Nothing is polled.
 
+mod confirmed;
 mod control;
 mod feed;
 mod lanes;
