@@ -152,6 +152,9 @@ impl Queries {
                 let matching = found
                     .covers
                     .into_iter()
+                    .filter(|cover| {
+                        cover.domain == wanted.domain || !framework::is_internal(&cover.domain)
+                    })
                     .filter_map(|cover| narrow(cover, &wanted));
                 Ok((matching.collect(), found.next_page_token))
             }

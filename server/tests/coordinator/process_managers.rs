@@ -103,6 +103,9 @@ async fn s6_events_commands_and_facts_come_of_one_trigger() {
     assert_eq!(amounts, [5, 10], "commands, then facts");
     let process = shop.world.book(process_cover()).await;
     assert_eq!(types(&process), ["Taken"]);
+    // The server's own records of it are not part of what belongs together.
+    let domains = shop.world.correlated(PROCESS).await;
+    assert_eq!(domains, ["counter", "shipping", "stock"]);
     let call = reactor.processed.all().pop().unwrap();
     assert_eq!(call.destination_sequences.get("stock"), Some(&0));
     let state = call.process_state.unwrap();

@@ -251,6 +251,23 @@ impl World {
             .into_inner()
     }
 
+    /// Domains of the aggregates with a correlation id.
+    pub(crate) async fn correlated(&self, id: &str) -> Vec<String> {
+        let query = Query {
+            cover: Some(Cover {
+                correlation_id: id.into(),
+                ..Cover::default()
+            }),
+            selection: None,
+        };
+        let mut books = self.queries().get_events(query).await.unwrap().into_inner();
+        let mut domains = Vec::new();
+        while let Some(book) = books.message().await.unwrap() {
+            domains.push(book.cover.unwrap().domain);
+        }
+        domains
+    }
+
     /// The aggregate with this root in another domain.
     pub(crate) async fn book_of(&self, domain: &str, root: u8) -> EventBook {
         self.book(cover_in(domain, root)).await
