@@ -7,6 +7,7 @@ pub mod config;
 pub mod coordinator;
 pub mod demo;
 mod dialect_layer;
+pub mod embedded;
 pub mod framework;
 pub mod grpc;
 pub mod handler;
