@@ -217,4 +217,13 @@ impl Admin for Limit {
     ) -> Result<Response<pb::SealingResponse>, Status> {
         no_such_call()
     }
+
+    type BackupStream = Answers<pb::BackupResponse>;
+
+    async fn backup(
+        &self,
+        _: Request<pb::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        no_such_call()
+    }
 }

@@ -284,7 +284,8 @@ fn loads(engine: &Engine, args: &Args, seed: u64) -> Result<(f64, f64)> {
     let expected = args.events / args.aggregates;
     let mut times = Vec::new();
     for n in 0..u64::from(LOADS) {
-        let aggregate = ((n + seed) * 6_364_136_223_846_793_005 >> 17) % u64::from(args.aggregates);
+        let dice = (n + seed).wrapping_mul(6_364_136_223_846_793_005) >> 17;
+        let aggregate = dice % u64::from(args.aggregates);
         let aggregate = u32::try_from(aggregate)?;
         let started = Instant::now();
         let view = engine.aggregate(&story::key(aggregate), None)?;
@@ -328,6 +329,9 @@ fn folder_bytes(folder: &Path) -> Result<u64> {
     }
     Ok(bytes)
 }
+
+/// A name and what it is of a part.
+type Curve = (&'static str, fn(&Part) -> f64);
 
 impl Report {
     fn markdown(&self) -> String {
@@ -382,7 +386,7 @@ impl Report {
         let root = SVGBackend::new(path, (900, 840)).into_drawing_area();
         root.fill(&WHITE)?;
         let areas = root.split_evenly((3, 1));
-        let curves: [(&str, fn(&Part) -> f64); 3] = [
+        let curves: [Curve; 3] = [
             ("events a second", |part| {
                 f64::from(part.events) / part.seconds
             }),

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use angzarr_server::embedded::{Embedded, Event, Outgoing, Step, decode, pack};
 use prost_types::Any;
 
-/// Messages of the shop. In a larger program they would be generated from .proto files.
+/// Messages of the shop; in a larger program, generated from .proto files.
 macro_rules! message {
     ($name:ident { $($field:ident: $kind:ty = $tag:tt $rust:ident),* }) => {
         #[derive(Clone, PartialEq, prost::Message)]
@@ -133,10 +133,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let add = Outgoing::new("stock", item("lamp"), &AddStock { count: 3 });
     shop.send(add, "delivery-1", "").await?;
     for (order, count) in [(1u128, 2), (2, 2)] {
-        let command = PlaceOrder {
-            item: "lamp".to_owned(),
-            count,
-        };
+        let item = "lamp".to_owned();
+        let command = PlaceOrder { item, count };
         let command = Outgoing::new("order", number(order), &command);
         shop.send(command, &format!("order-{order}"), &order.to_string())
             .await?;
@@ -144,7 +142,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{}", ends.recv()?);
         }
     }
-    let left = shop.history("stock", item("lamp")).await?;
-    println!("the stock of lamps has {} events", left.len());
+    let lamps = shop.history("stock", item("lamp")).await?.len();
+    println!("the stock of lamps has {lamps} events");
     Ok(shop.stop().await?)
 }

@@ -3,7 +3,7 @@
 use angzarr_proto::v1::{
     CommandBook, CommandPage, Cover, EventBook, Uuid, command_page, event_page, page_header,
 };
-use prost::{Message, Name};
+use prost::Name;
 use prost_types::Any;
 
 use crate::framework::TYPE_URL_PREFIX;
@@ -26,7 +26,7 @@ pub struct Event {
 impl Event {
     /// The payload, if it is of this type.
     #[must_use]
-    pub fn as_a<M: Message + Name + Default>(&self) -> Option<M> {
+    pub fn as_a<M: Name + Default>(&self) -> Option<M> {
         decode(&self.payload)
     }
 }
@@ -45,7 +45,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// A command to an aggregate.
     #[must_use]
-    pub fn new(domain: &str, root: [u8; 16], command: &(impl Message + Name)) -> Self {
+    pub fn new(domain: &str, root: [u8; 16], command: &impl Name) -> Self {
         Self {
             domain: domain.to_owned(),
             root,
@@ -73,7 +73,7 @@ impl Outgoing {
 
 /// A message as an event or a command.
 #[must_use]
-pub fn pack(message: &(impl Message + Name)) -> Any {
+pub fn pack(message: &impl Name) -> Any {
     Any {
         type_url: format!("{TYPE_URL_PREFIX}{}", full_name(message)),
         value: message.encode_to_vec(),
@@ -82,7 +82,7 @@ pub fn pack(message: &(impl Message + Name)) -> Any {
 
 /// The message in an event or a command, if it is of this type.
 #[must_use]
-pub fn decode<M: Message + Name + Default>(any: &Any) -> Option<M> {
+pub fn decode<M: Name + Default>(any: &Any) -> Option<M> {
     let name = any.type_url.rsplit('/').next()?;
     (name == M::full_name()).then_some(())?;
     M::decode(any.value.as_slice()).ok()
