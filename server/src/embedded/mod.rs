@@ -163,6 +163,7 @@ fn add(config: &mut Config, component: &Component, address: Endpoint) {
             concurrency: CONCURRENCY,
             // A function gets every event: it has no state in which a snapshot could be.
             snapshots: Snapshots::Never,
+            sagas: Vec::new(),
         }),
         Component::Saga { name, inputs, .. } => {
             config.sagas.push(reaction(name, inputs, address));
