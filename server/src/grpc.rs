@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
-use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::{Server, ServerTlsConfig};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service;
@@ -30,6 +30,7 @@ use crate::json::Json;
 use crate::listener::Listener;
 use crate::rest;
 use crate::service::message_limit::rephrase_response;
+use crate::telemetry::RpcSpans;
 
 /// Default limit of one request message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -76,6 +77,7 @@ pub struct GrpcServer {
     message_bytes_max: usize,
     json: Option<Json>,
     http: axum::Router,
+    tls: Option<ServerTlsConfig>,
 }
 
 impl GrpcServer {
@@ -89,6 +91,7 @@ impl GrpcServer {
             message_bytes_max,
             json: None,
             http: axum::Router::new(),
+            tls: None,
         }
     }
 
@@ -96,6 +99,13 @@ impl GrpcServer {
     #[must_use]
     pub fn with_rest(mut self, json: Json) -> Self {
         self.json = Some(json);
+        self
+    }
+
+    /// Speaks TLS on TCP addresses, and nothing else there.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ServerTlsConfig) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -163,7 +173,7 @@ impl GrpcServer {
 
         let serving = listeners
             .into_iter()
-            .map(|listener| serve_on(listener, routes.clone(), shutdown.clone()));
+            .map(|listener| serve_on(listener, routes.clone(), self.tls.clone(), shutdown.clone()));
         let drained = async {
             shutdown.cancelled().await;
             health.set_serving(false).await;
@@ -224,16 +234,17 @@ fn names_in_every_dialect(name: &str) -> Vec<String> {
 async fn serve_on(
     listener: Listener,
     routes: Routes,
+    tls: Option<ServerTlsConfig>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     match listener {
         Listener::Tcp(listener) => {
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            serve_incoming(incoming, routes, shutdown).await
+            serve_incoming(incoming, routes, tls, shutdown).await
         }
         Listener::Unix(listener, path) => {
             let _socket = SocketFile(path);
-            serve_incoming(UnixListenerStream::new(listener), routes, shutdown).await
+            serve_incoming(UnixListenerStream::new(listener), routes, None, shutdown).await
         }
     }
 }
@@ -252,13 +263,18 @@ impl Drop for SocketFile {
 async fn serve_incoming<I, C>(
     incoming: I,
     routes: Routes,
+    tls: Option<ServerTlsConfig>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError>
 where
     I: Stream<Item = io::Result<C>>,
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    Server::builder()
+    let server = match tls {
+        Some(tls) => Server::builder().tls_config(tls)?,
+        None => Server::builder(),
+    };
+    server
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_BYTES_MAX)
@@ -267,6 +283,7 @@ where
         // REST is spoken over HTTP/1.1 more often than not.
         .accept_http1(true)
         .layer(MapRequestLayer::new(to_canonical::<Body>))
+        .layer(RpcSpans)
         .layer(MapResponseLayer::new(rephrase_response))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())

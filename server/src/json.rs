@@ -57,6 +57,13 @@ impl Json {
         &self.pool
     }
 
+    /// Name of a field by its number, when the message is described.
+    #[must_use]
+    pub fn field_name(&self, type_url: &str, number: u32) -> Option<String> {
+        let message = self.pool.get_message_by_name(type_name(type_url)?)?;
+        Some(message.get_field(number)?.name().to_owned())
+    }
+
     /// Bytes of a message as JSON.
     ///
     /// # Errors

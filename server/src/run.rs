@@ -2,9 +2,11 @@
 
 mod components;
 mod storage;
+mod tls;
 
 use std::{fmt, io, sync::Arc};
 
+use angzarr_adapters::EventStore;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -16,13 +18,13 @@ use crate::{
     config::Config,
     coordinator::{Coordinator, Queries, Streams},
     grpc::{GrpcServer, ServeError},
-    json::Json,
     listener::Listener,
     output::{Ink, Output},
     service::{
         CommandService, DeadLetterService, ProcessManagerService, ProjectorService, QueryService,
         SagaService, StoreService, StreamService,
     },
+    telemetry::{self, MeteredStore},
 };
 
 /// Why a server did not start, or ended.
@@ -85,19 +87,22 @@ impl Instance {
     /// [`RunError`] for what cannot be opened or bound. Nothing is left open.
     pub async fn open(config: &Config) -> Result<Self, RunError> {
         let registry = components::registry(config).map_err(RunError::Configuration)?;
+        let json = components::descriptors(config).map_err(RunError::Configuration)?;
+        let tls = config.server.tls.as_ref().map(tls::server).transpose()?;
         let opened = Opened::open(config).await?;
         let shutdown = CancellationToken::new();
         let limits = components::limits(&config.limits);
         let settings = components::settings(config);
-        let store = opened.store();
-        let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings);
+        let store: Arc<dyn EventStore> = Arc::new(MeteredStore::new(opened.store()));
+        let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings)
+            .with_descriptors(json.clone());
         let coordinator = Arc::new(coordinator);
-        let json = Json::new([]).map_err(RunError::Configuration)?;
         let letters = DeadLetters::new(store.clone(), coordinator.clone(), json.clone());
         let bytes = limits.message_bytes;
         let grpc = StoreService::new(store.clone(), shutdown.clone())
             .add_to(GrpcServer::new(bytes))
             .with_rest(json)
+            .with_http(telemetry::router(store.clone()))
             .add_service(CommandService::server(coordinator.clone(), bytes))
             .add_service(DeadLetterService::server(Arc::new(letters), bytes))
             .add_service(SagaService::server(coordinator.clone(), bytes))
@@ -108,6 +113,10 @@ impl Instance {
                 bytes,
             ))
             .add_service(StreamService::server(Streams::new(store), shutdown.clone()));
+        let grpc = match tls.clone() {
+            Some(tls) => grpc.with_tls(tls),
+            None => grpc,
+        };
         let mut listeners = Vec::new();
         let mut urls = Vec::new();
         for address in &config.server.listen {
@@ -116,7 +125,11 @@ impl Instance {
                 error,
             };
             let listener = Listener::bind(&address.bind_text()).await.map_err(failed)?;
-            urls.push(listener.url().map_err(failed)?);
+            let url = listener.url().map_err(failed)?;
+            urls.push(match &tls {
+                Some(_) => url.replacen("http://", "https://", 1),
+                None => url,
+            });
             listeners.push(listener);
         }
         let drain = config.server.drain_timeout;

@@ -1,9 +1,23 @@
-//! Logging. Every line goes to standard error, so that standard output holds results only.
+//! Logs, spans and metrics. Every line of a log goes to standard error, so that standard output
+//! holds results only.
+
+mod metrics;
+#[cfg(feature = "otel")]
+pub(crate) mod otel;
+mod rpc;
+mod scrape;
+mod store;
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, fmt, util::TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use self::metrics::{Component, command, compensated, component, publish, retried};
+pub(crate) use self::rpc::describe;
+pub use self::rpc::{RpcSpans, Spanned};
+pub use self::scrape::router;
+pub use self::store::MeteredStore;
 
 use crate::{
     config::{Log, LogFormat},
@@ -26,17 +40,32 @@ pub fn init(log: &Log) -> Result<(), String> {
     start(log.format, filter).map_err(|error| format!("logging cannot start: {error}"))
 }
 
-fn start(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        LogFormat::Json => registry
-            .with(fmt::layer().json().with_writer(io::stderr))
-            .try_init(),
+/// Sends what is still to be sent to a collector. To be called before the process ends.
+pub fn flush() {
+    metrics::flush();
+    #[cfg(feature = "otel")]
+    otel::flush();
+}
+
+fn start(format: LogFormat, filter: EnvFilter) -> Result<(), String> {
+    let lines = match format {
+        LogFormat::Json => fmt::layer().json().with_writer(io::stderr).boxed(),
         LogFormat::Human => {
             let colour = Output::colour_on_stderr();
-            registry
-                .with(fmt::layer().with_ansi(colour).with_writer(io::stderr))
-                .try_init()
+            fmt::layer()
+                .with_ansi(colour)
+                .with_writer(io::stderr)
+                .boxed()
         }
+    };
+    let registry = tracing_subscriber::registry().with(filter).with(lines);
+    #[cfg(feature = "otel")]
+    if otel::is_configured() {
+        let spans = otel::layer()?;
+        return registry
+            .with(spans)
+            .try_init()
+            .map_err(|error| error.to_string());
     }
+    registry.try_init().map_err(|error| error.to_string())
 }

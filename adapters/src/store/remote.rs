@@ -9,7 +9,7 @@ use pb::event_store_client::EventStoreClient;
 use pb::positions_client::PositionsClient;
 use pb::snapshots_client::SnapshotsClient;
 use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::{BackupStream, EventStore, ReadStream, RecordStream, Result};
 use crate::StoreError;
@@ -34,6 +34,30 @@ const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Largest HTTP/2 frame taken, in bytes: fewer system calls for a bulk read.
 const FRAME_BYTES_MAX: u32 = 1024 * 1024;
 
+/// How a server elsewhere is trusted. All in PEM.
+#[derive(Debug, Clone)]
+pub struct RemoteTls {
+    /// Authority that signed its certificate.
+    pub ca: Vec<u8>,
+    /// Name in its certificate, when it differs from that of the address.
+    pub server_name: Option<String>,
+    /// Certificate and private key to show to it.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RemoteTls {
+    fn config(self) -> ClientTlsConfig {
+        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(self.ca));
+        if let Some(name) = self.server_name {
+            config = config.domain_name(name);
+        }
+        match self.identity {
+            Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+            None => config,
+        }
+    }
+}
+
 /// The store of another process, spoken to over `angzarr.store.v1`.
 ///
 /// Cheap to clone; clones share one connection, which is made when first needed and again
@@ -56,15 +80,39 @@ impl RemoteStore {
     /// # Errors
     /// [`StoreError::Invalid`] when the text is not such an address.
     pub fn connect(url: &str) -> Result<Self> {
-        let scheme_known = ["http://", "unix:"].iter().any(|s| url.starts_with(s));
+        Self::connect_with(url, None)
+    }
+
+    /// The same for a server that speaks TLS: `https://host:port`.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when the text is not such an address, or the certificates are
+    /// none.
+    pub fn connect_with(url: &str, tls: Option<RemoteTls>) -> Result<Self> {
+        let schemes: &[&str] = match tls {
+            Some(_) => &["https://"],
+            None => &["http://", "unix:"],
+        };
+        let scheme_known = schemes.iter().any(|scheme| url.starts_with(scheme));
         let endpoint = Endpoint::from_shared(url.to_owned())
             .ok()
             .filter(|_| scheme_known);
-        let endpoint = endpoint.ok_or_else(|| {
+        let mut endpoint = endpoint.ok_or_else(|| {
+            let forms = match tls {
+                Some(_) => "https://host:port",
+                None => "http://host:port or unix:/path",
+            };
             StoreError::Invalid(format!(
-                "store url {url:?} is not an address: write http://host:port or unix:/path"
+                "store url {url:?} is not an address: write {forms}"
             ))
         })?;
+        if let Some(tls) = tls {
+            endpoint = endpoint.tls_config(tls.config()).map_err(|error| {
+                StoreError::Invalid(format!(
+                    "the certificates for {url} cannot be used: {error}"
+                ))
+            })?;
+        }
         let endpoint = endpoint
             .connect_timeout(CONNECT_DEADLINE)
             .max_frame_size(FRAME_BYTES_MAX)

@@ -35,7 +35,9 @@ impl Serve {
         let sources = Sources::of_process(self.config.clone(), self.flags());
         let config = Config::load(&sources)?;
         telemetry::init(&config.log).map_err(Failure::usage)?;
-        run::run(&config, output).await
+        let ended = run::run(&config, output).await;
+        telemetry::flush();
+        ended
     }
 
     fn flags(&self) -> Vec<(String, String, String)> {

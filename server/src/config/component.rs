@@ -45,6 +45,8 @@ pub struct Upcaster {
 pub enum Endpoint {
     /// `http://host:port`.
     Http(String),
+    /// `https://host:port`.
+    Https(String),
     /// Path of a Unix socket.
     Unix(PathBuf),
 }
@@ -107,12 +109,28 @@ impl Endpoint {
         }
         Ok(Self::Http(format!("http://{authority}")))
     }
+
+    /// Understands `https://host:port` too.
+    ///
+    /// # Errors
+    /// A sentence that says what would be right.
+    pub fn parse_with_tls(text: &str) -> Result<Self, String> {
+        let Some(authority) = text.strip_prefix("https://") else {
+            return Self::parse(text);
+        };
+        match Self::parse(&format!("http://{authority}")) {
+            Ok(Self::Http(url)) => Ok(Self::Https(url.replacen("http", "https", 1))),
+            _ => Err(format!(
+                "{text:?} is not an address; write https://host:port"
+            )),
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(uri) => f.write_str(uri),
+            Self::Http(uri) | Self::Https(uri) => f.write_str(uri),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

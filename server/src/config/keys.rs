@@ -55,6 +55,17 @@ const GENERAL: &[Key] = &[
         "How long requests under way may take to end after SIGTERM.",
     ),
     key(
+        "server.tls.certificate",
+        "",
+        "PEM file with the server's certificate. With it every TCP address speaks TLS, and only TLS.",
+    ),
+    key("server.tls.key", "", "PEM file with its private key."),
+    key(
+        "server.tls.client_ca",
+        "none",
+        "PEM file with the authority whose certificates clients must show.",
+    ),
+    key(
         "storage.type",
         "angzarr",
         "`angzarr`: the built-in engine. `remote`: another server.",
@@ -112,7 +123,27 @@ const GENERAL: &[Key] = &[
     key(
         "storage.url",
         "",
-        "Of a `remote` store: `http://host:port` or `unix:/path`.",
+        "Of a `remote` store: `http://host:port`, `https://host:port` or `unix:/path`.",
+    ),
+    key(
+        "storage.tls.ca",
+        "",
+        "Of a `remote` store with an `https` address: PEM file with the authority that signed its certificate.",
+    ),
+    key(
+        "storage.tls.server_name",
+        "host",
+        "Name in its certificate, when it is not the host of the address.",
+    ),
+    key(
+        "storage.tls.certificate",
+        "none",
+        "PEM file with the certificate to show to it.",
+    ),
+    key(
+        "storage.tls.key",
+        "none",
+        "PEM file with the private key of that.",
     ),
     key(
         "bus.type",
@@ -129,6 +160,12 @@ const GENERAL: &[Key] = &[
         "limits.message_bytes",
         "10MiB",
         "Most bytes in one gRPC message.",
+    ),
+    key(
+        "descriptor_sets",
+        "none",
+        "Files that describe business messages (`protoc --descriptor_set_out --include_imports`): REST shows them by their \
+         fields, and refusals name fields of states.",
     ),
     key(
         "log.filter",

@@ -10,6 +10,7 @@ mod reaction;
 mod section;
 mod sources;
 mod storage;
+mod tls;
 mod value;
 mod yaml;
 
@@ -26,6 +27,7 @@ pub use self::{
     reaction::{Input, Reaction},
     sources::Sources,
     storage::{Bus, Durability, Index, NativeStorage, RemoteStorage, Storage},
+    tls::{ClientTls, ServerTls},
 };
 use self::{node::Node, section::Section};
 
@@ -40,6 +42,9 @@ pub struct Config {
     pub bus: Bus,
     /// What requests may hold.
     pub limits: Limits,
+    /// Files with descriptions of business messages: each an encoded
+    /// `google.protobuf.FileDescriptorSet` with its imports.
+    pub descriptor_sets: Vec<PathBuf>,
     /// What is logged, and how.
     pub log: Log,
     /// Cascades that nobody settles.
@@ -65,6 +70,8 @@ pub struct Server {
     pub listen: Vec<Listen>,
     /// How long requests under way may take to end after SIGTERM.
     pub drain_timeout: Duration,
+    /// On TCP addresses; Unix sockets have none.
+    pub tls: Option<ServerTls>,
 }
 
 /// An address to listen on.
@@ -152,6 +159,7 @@ impl Config {
             storage: Storage::read(root.section("storage")?)?,
             bus: Bus::read_either(&mut root)?,
             limits: Limits::read(root.section("limits")?)?,
+            descriptor_sets: descriptor_sets(&mut root)?,
             log: Log::read(root.section("log")?)?,
             cascade: Cascade::read(root.section("cascade")?)?,
             compensation: Compensation::read(root.section("compensation")?)?,
@@ -165,6 +173,11 @@ impl Config {
         root.finish()?;
         Ok(config)
     }
+}
+
+fn descriptor_sets(root: &mut Section) -> Result<Vec<PathBuf>, ConfigError> {
+    let paths = root.texts("descriptor_sets")?.unwrap_or_default();
+    Ok(paths.into_iter().map(|(_, path)| path.into()).collect())
 }
 
 impl Server {
@@ -183,10 +196,12 @@ impl Server {
         };
         let drain_timeout =
             section.parse("drain_timeout", Duration::from_secs(10), value::duration)?;
+        let tls = ServerTls::read(&mut section)?;
         section.finish()?;
         Ok(Self {
             listen,
             drain_timeout,
+            tls,
         })
     }
 }

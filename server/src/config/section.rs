@@ -67,6 +67,13 @@ impl Section {
         Section::new(&self.name(key), node)
     }
 
+    /// The map at `key`, when it is there.
+    pub(super) fn optional(&mut self, key: &'static str) -> Result<Option<Section>, ConfigError> {
+        let node = self.take(key);
+        node.map(|node| Section::new(&self.name(key), node))
+            .transpose()
+    }
+
     /// The maps of the list at `key`.
     pub(super) fn sections(&mut self, key: &'static str) -> Result<Vec<Section>, ConfigError> {
         let items = match self.take(key) {

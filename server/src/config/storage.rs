@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use super::{ConfigError, Endpoint, section::Section, value};
+use super::{ClientTls, ConfigError, Endpoint, section::Section, value};
 
 /// Where events are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub enum Index {
 pub struct RemoteStorage {
     /// Where it listens.
     pub endpoint: Endpoint,
+    /// How it is trusted; for `https://` addresses.
+    pub tls: Option<ClientTls>,
 }
 
 /// What has happened to an event when its append is answered.
@@ -83,9 +85,7 @@ impl Storage {
         let kind = section.text("type")?;
         let storage = match kind.as_ref().map_or("angzarr", |(_, kind)| kind.as_str()) {
             "angzarr" => Self::Native(NativeStorage::read(&mut section)?),
-            "remote" => Self::Remote(RemoteStorage {
-                endpoint: section.require("url", Endpoint::parse)?,
-            }),
+            "remote" => Self::Remote(RemoteStorage::read(&mut section)?),
             other => {
                 const LATER: [&str; 6] = [
                     "sqlite", "postgres", "redis", "bigtable", "dynamo", "immudb",
@@ -96,6 +96,23 @@ impl Storage {
         };
         section.finish()?;
         Ok(storage)
+    }
+}
+
+impl RemoteStorage {
+    fn read(section: &mut Section) -> Result<Self, ConfigError> {
+        let endpoint = section.require("url", Endpoint::parse_with_tls)?;
+        let tls = ClientTls::read(section)?;
+        match (&endpoint, &tls) {
+            (Endpoint::Https(_), None) => Err(section.missing(
+                "tls",
+                "is missing: name the authority of the server in storage.tls.ca",
+            )),
+            (Endpoint::Http(_) | Endpoint::Unix(_), Some(_)) => {
+                Err(section.missing("tls", "is for addresses that begin with https://"))
+            }
+            _ => Ok(Self { endpoint, tls }),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use angzarr_adapters::StoreError;
 use angzarr_proto::v1::{
-    CommandRequest, CommandResponse, EventBook, Notification, RevocationResponse,
+    CommandRequest, CommandResponse, Cover, EventBook, Notification, RevocationResponse,
 };
 use tracing::Instrument;
 
@@ -90,19 +90,31 @@ impl Coordinator {
         let call = domain
             .handler
             .handle(prior, &command.book, &command.cover.correlation_id);
-        Ok(call
-            .instrument(tracing::info_span!("aggregate.execute"))
-            .await?)
+        Ok(call.instrument(execute_span(&command.cover)).await?)
     }
 }
 
 pub(super) fn span(command: &Command) -> tracing::Span {
+    handle_span(&command.cover)
+}
+
+pub(super) fn handle_span(cover: &Cover) -> tracing::Span {
     tracing::info_span!(
         "aggregate.handle",
-        correlation_id = %command.cover.correlation_id,
-        domain = %command.cover.domain,
-        edition = %validate::edition_name(&command.cover),
-        root = %validate::root_hex(&command.cover),
+        correlation_id = %cover.correlation_id,
+        domain = %cover.domain,
+        edition = %validate::edition_name(cover),
+        root = %validate::root_hex(cover),
+    )
+}
+
+pub(super) fn execute_span(cover: &Cover) -> tracing::Span {
+    tracing::info_span!(
+        "aggregate.execute",
+        correlation_id = %cover.correlation_id,
+        domain = %cover.domain,
+        edition = %validate::edition_name(cover),
+        root = %validate::root_hex(cover),
     )
 }
 

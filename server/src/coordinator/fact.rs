@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::append::{NewEvents, number, stamp};
 use super::claim::external_claim;
+use super::command_handler::{execute_span, handle_span};
 use super::run::{Run, Waiting};
 use super::validate::{self, Facts};
 use super::{Coordinator, Error, cascade, sync_mode};
@@ -22,13 +23,7 @@ impl Coordinator {
         request: EventRequest,
     ) -> Result<FactInjectionResponse, Error> {
         let facts = validate::facts(request, self.settings.limits)?;
-        let span = tracing::info_span!(
-            "aggregate.handle",
-            correlation_id = %facts.cover.correlation_id,
-            domain = %facts.cover.domain,
-            edition = %validate::edition_name(&facts.cover),
-            root = %validate::root_hex(&facts.cover),
-        );
+        let span = handle_span(&facts.cover);
         let waiting = Waiting::of(facts.mode, CascadeErrorMode::CascadeErrorFailFast, None);
         let run = Run::waited_for(waiting.as_ref());
         let (book, already_processed) = self.fact(&facts, run).instrument(span).await?;
@@ -85,7 +80,7 @@ impl Coordinator {
         let call = domain
             .handler
             .handle_fact(&prior, &facts.book, &facts.cover.correlation_id);
-        let call = call.instrument(tracing::info_span!("aggregate.execute"));
+        let call = call.instrument(execute_span(&facts.cover));
         let Some((mut pages, snapshot)) = call.await? else {
             return Ok(as_they_are(facts));
         };

@@ -31,6 +31,7 @@ mod reaper;
 mod rejection;
 mod run;
 mod saga;
+mod settle;
 mod speculation;
 mod stream;
 mod sync_mode;
@@ -49,6 +50,7 @@ pub use limits::Limits;
 pub use query::{Queries, Results};
 pub use stream::Streams;
 
+use crate::json::Json;
 use crate::registry::{Domain, Registry};
 use queue::Queues;
 use sync_runs::SyncRuns;
@@ -93,6 +95,7 @@ pub struct Coordinator {
     queues: Queues,
     sync_runs: SyncRuns,
     settings: Settings,
+    descriptors: Option<Json>,
 }
 
 impl Coordinator {
@@ -106,7 +109,15 @@ impl Coordinator {
             queues,
             sync_runs: SyncRuns::default(),
             settings,
+            descriptors: None,
         }
+    }
+
+    /// Names the fields of states in refusals, as far as `descriptors` know them.
+    #[must_use]
+    pub fn with_descriptors(mut self, descriptors: Json) -> Self {
+        self.descriptors = Some(descriptors);
+        self
     }
 
     fn domain(&self, name: &str) -> Result<&Domain, Error> {

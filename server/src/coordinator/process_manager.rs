@@ -28,6 +28,7 @@ use super::sync_runs::Ran;
 use super::{Coordinator, Error};
 use crate::handler::Retries;
 use crate::registry::Reaction;
+use crate::telemetry::{self, Component};
 
 /// Claims of events that a process has taken.
 const TRIGGER: &str = "trigger";
@@ -106,7 +107,8 @@ impl Coordinator {
             first_index: 0,
         };
         let span = span("pm.orchestrate", manager, &trigger.book);
-        self.advance(manager, trigger, &source, claim, run)
+        let work = self.advance(manager, trigger, &source, claim, run);
+        telemetry::component(Component::ProcessManager, &manager.name, work)
             .instrument(span)
             .await
     }

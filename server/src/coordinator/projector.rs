@@ -11,6 +11,7 @@ use super::sync_runs::Ran;
 use super::{Coordinator, Error, validate};
 use crate::handler::RawBook;
 use crate::registry::Reaction;
+use crate::telemetry::{self, Component};
 
 /// A projector that follows the store.
 pub(super) struct ProjectorConsumer {
@@ -68,12 +69,13 @@ impl Coordinator {
         book: &RawBook,
     ) -> Result<Projection, Error> {
         let span = span("projector.handle", projector, book);
-        async {
+        let work = async {
             let book = self.upcast_for_reaction(book).await?;
             Ok(projector.reactor.project(&book).await?)
-        }
-        .instrument(span)
-        .await
+        };
+        telemetry::component(Component::Projector, &projector.name, work)
+            .instrument(span)
+            .await
     }
 
     /// What of a trigger a component has not run for while a request waited.

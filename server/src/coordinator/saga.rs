@@ -14,6 +14,7 @@ use super::projector::span;
 use super::run::Run;
 use super::{Coordinator, Error};
 use crate::registry::Reaction;
+use crate::telemetry::{self, Component};
 
 /// A saga that follows the store.
 pub(super) struct SagaConsumer {
@@ -88,7 +89,7 @@ impl Coordinator {
         run: Run<'_>,
     ) -> Result<SagaResponse, ReactionFailure> {
         let span = span("saga.orchestrate", saga, &trigger.book);
-        async {
+        let work = async {
             let source = Source {
                 cover: trigger.cover(),
                 sequence: trigger.sequence(),
@@ -111,9 +112,10 @@ impl Coordinator {
                 Box::pin(self.component_command(saga, &origin, &book, run)).await?;
             }
             Ok(response)
-        }
-        .instrument(span)
-        .await
+        };
+        telemetry::component(Component::Saga, &saga.name, work)
+            .instrument(span)
+            .await
     }
 
     /// What a saga answers, as far as it could be delivered at all.

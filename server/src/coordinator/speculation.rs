@@ -5,7 +5,7 @@ use angzarr_proto::v1::{
 use tracing::Instrument;
 
 use super::append::number;
-use super::command_handler::span;
+use super::command_handler::{execute_span, span};
 use super::validate::{self, Command};
 use super::{Coordinator, Error, query};
 use crate::handler::{Answer, RawBook};
@@ -54,10 +54,7 @@ impl Coordinator {
         let call = domain
             .handler
             .handle(&prior, &command.book, &command.cover.correlation_id);
-        match call
-            .instrument(tracing::info_span!("aggregate.execute"))
-            .await?
-        {
+        match call.instrument(execute_span(&command.cover)).await? {
             Answer::Events { mut pages, .. } => {
                 number(&mut pages, prior.next_sequence)?;
                 let count = u32::try_from(pages.len()).unwrap_or(u32::MAX);

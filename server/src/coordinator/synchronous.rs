@@ -18,6 +18,7 @@ use super::validate::{self, Command};
 use super::{Coordinator, Error};
 use crate::registry::{Reaction, ReactionKind};
 use crate::status;
+use crate::telemetry;
 
 impl Coordinator {
     /// Carries out a command and, as far as its mode says, what it causes.
@@ -29,7 +30,9 @@ impl Coordinator {
         run: Run<'a>,
     ) -> BoxFuture<'a, Result<CommandResponse, Refusal>> {
         let span = span(&command);
-        Box::pin(self.command_within(command, run).instrument(span))
+        let domain = command.cover.domain.clone();
+        let work = self.command_within(command, run);
+        Box::pin(async move { telemetry::command(&domain, work).await }.instrument(span))
     }
 
     async fn command_within(
@@ -39,6 +42,9 @@ impl Coordinator {
     ) -> Result<CommandResponse, Refusal> {
         if let Some(deletion) = Box::pin(self.delete_edition(&command)).await? {
             return Ok(respond(deletion));
+        }
+        if let Some(settlement) = Box::pin(self.settle_cascade(&command)).await? {
+            return Ok(respond(settlement));
         }
         let own = Waiting::of(command.mode, command.error_mode, command.cascade_id.clone());
         let shared = run

@@ -96,7 +96,7 @@ pub(super) fn command_book(
             first.merge_strategy,
         )
     })?;
-    let root_needed = !is_edition_deletion(first);
+    let root_needed = !is_administrative(first);
     let cover = cover(&format!("{field}.cover"), book.cover.take(), root_needed)?;
     count(&format!("{field}.pages"), book.pages.len(), limits)?;
     for (place, page) in book.pages.iter().enumerate() {
@@ -255,12 +255,22 @@ pub(super) fn id_text(field: &str, id: &str) -> Result<(), Error> {
     )))
 }
 
-/// Whether the page asks for the deletion of an edition, which concerns no aggregate.
-fn is_edition_deletion(page: &CommandPage) -> bool {
+/// What the first page of a command holds.
+pub(super) fn payload_of(book: &CommandBook) -> Option<&Any> {
+    match &book.pages.first()?.payload {
+        Some(command_page::Payload::Command(any)) => Some(any),
+        _ => None,
+    }
+}
+
+/// Whether the page asks for something that concerns no aggregate.
+fn is_administrative(page: &CommandPage) -> bool {
     matches!(
         &page.payload,
-        Some(command_page::Payload::Command(any))
-            if framework::name(&any.type_url) == Some("DeleteEditionEvents")
+        Some(command_page::Payload::Command(any)) if matches!(
+            framework::name(&any.type_url),
+            Some("DeleteEditionEvents" | "CascadeCommit" | "CascadeRollback")
+        )
     )
 }
 

@@ -21,6 +21,10 @@ pub(crate) async fn continued<W: Future>(request: &MetadataMap, work: W) -> W::O
 
 /// Adds the trace context, if there is one.
 pub(super) fn inject(call: &mut MetadataMap) {
+    #[cfg(feature = "otel")]
+    if crate::telemetry::otel::inject(call) {
+        return;
+    }
     // Outside of a request, or in one without a context, there is nothing to carry on.
     let _ = CONTEXT.try_with(|context| copy(context, call));
 }

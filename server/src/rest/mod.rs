@@ -23,6 +23,7 @@ use tonic::service::Routes;
 use self::binding::Binding;
 use self::codec::BytesCodec;
 use crate::json::Json;
+use crate::telemetry::Spanned;
 
 /// Headers that go on to the gRPC request, besides those that begin with `x-`.
 const PASSED_ON: [&str; 4] = ["authorization", "grpc-timeout", "traceparent", "tracestate"];
@@ -117,7 +118,7 @@ impl Gateway {
         let mut call = tonic::Request::new(Bytes::from(message));
         *call.metadata_mut() = metadata(&parts.headers);
         let mut client =
-            Grpc::new(Local(self.routes.clone())).max_decoding_message_size(usize::MAX);
+            Grpc::new(Local(Spanned(self.routes.clone()))).max_decoding_message_size(usize::MAX);
         client
             .ready()
             .await
@@ -139,12 +140,12 @@ impl Gateway {
 }
 
 /// The services of this server, called without a network in between.
-struct Local(Routes);
+struct Local(Spanned<Routes>);
 
 impl tower::Service<http::Request<Body>> for Local {
     type Response = http::Response<Body>;
     type Error = std::convert::Infallible;
-    type Future = <Routes as tower::Service<http::Request<Body>>>::Future;
+    type Future = <Spanned<Routes> as tower::Service<http::Request<Body>>>::Future;
 
     fn poll_ready(
         &mut self,

@@ -4,6 +4,7 @@ use crate::{
     config::{self, Config},
     coordinator::{Limits, Settings},
     handler::Retries,
+    json::Json,
     registry::{
         HandlerSettings, Input, ReactionKind, ReactionSettings, Registry, Snapshots,
         UpcasterSettings,
@@ -65,6 +66,22 @@ pub(super) fn settings(config: &Config) -> Settings {
         escalation_webhook: config.compensation.webhook.clone(),
         ..Settings::default()
     }
+}
+
+/// What messages of business code look like, as far as it is configured.
+///
+/// # Errors
+/// A sentence that names the file.
+pub(super) fn descriptors(config: &Config) -> Result<Json, String> {
+    let mut sets = Vec::new();
+    for path in &config.descriptor_sets {
+        let named =
+            |error: &dyn std::fmt::Display| format!("descriptor_sets: {}: {error}", path.display());
+        let set = std::fs::read(path).map_err(|error| named(&error))?;
+        Json::new([set.as_slice()]).map_err(|error| named(&error))?;
+        sets.push(set);
+    }
+    Json::new(sets.iter().map(Vec::as_slice)).map_err(|error| format!("descriptor_sets: {error}"))
 }
 
 /// Numbers beyond the address space of this machine mean "as much as there is".

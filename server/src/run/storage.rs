@@ -3,7 +3,7 @@ use std::sync::Arc;
 use angzarr_adapters::{EventStore, Limits, NativeStore, RemoteStore};
 use angzarr_engine::{Error, IndexKind, Options};
 
-use super::RunError;
+use super::{RunError, tls};
 use crate::config::{self, Config, NativeStorage, Storage};
 
 /// A store, and what has to be done with it at the end.
@@ -24,7 +24,8 @@ impl Opened {
             Storage::Native(native) => open_native(native, limits(&config.limits)).await,
             Storage::Remote(remote) => {
                 let url = remote.endpoint.to_string();
-                let store = RemoteStore::connect(&url)
+                let tls = remote.tls.as_ref().map(tls::client).transpose()?;
+                let store = RemoteStore::connect_with(&url, tls)
                     .map_err(|error| RunError::Configuration(error.to_string()))?;
                 let description = format!("the server at {url}");
                 Ok(Self::Remote {

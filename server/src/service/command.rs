@@ -14,6 +14,7 @@ use super::dialect_of;
 use crate::coordinator::Coordinator;
 use crate::handler::{book_for_caller, notification_for_caller, trace};
 use crate::status;
+use crate::telemetry::describe;
 
 /// Commands and facts over gRPC.
 pub struct CommandService {
@@ -40,6 +41,12 @@ impl CommandHandlerCoordinatorService for CommandService {
     ) -> Result<Response<CommandResponse>, Status> {
         let dialect = dialect_of(&request);
         let (metadata, _, message) = request.into_parts();
+        describe(
+            message
+                .command
+                .as_ref()
+                .and_then(|book| book.cover.as_ref()),
+        );
         let work = self.coordinator.handle_command(message);
         let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
@@ -53,6 +60,7 @@ impl CommandHandlerCoordinatorService for CommandService {
     ) -> Result<Response<FactInjectionResponse>, Status> {
         let dialect = dialect_of(&request);
         let (metadata, _, message) = request.into_parts();
+        describe(message.events.as_ref().and_then(|book| book.cover.as_ref()));
         let work = self.coordinator.handle_event(message);
         let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
@@ -66,6 +74,12 @@ impl CommandHandlerCoordinatorService for CommandService {
     ) -> Result<Response<CommandResponse>, Status> {
         let dialect = dialect_of(&request);
         let (metadata, _, message) = request.into_parts();
+        describe(
+            message
+                .command
+                .as_ref()
+                .and_then(|book| book.cover.as_ref()),
+        );
         let work = self.coordinator.speculate(message);
         let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;
@@ -79,6 +93,12 @@ impl CommandHandlerCoordinatorService for CommandService {
     ) -> Result<Response<BusinessResponse>, Status> {
         let dialect = dialect_of(&request);
         let (metadata, _, message) = request.into_parts();
+        describe(
+            message
+                .command
+                .as_ref()
+                .and_then(|book| book.cover.as_ref()),
+        );
         let work = self.coordinator.handle_compensation(message);
         let answer = trace::continued(&metadata, work).await;
         let mut answer = answer.map_err(|error| status::of(error, dialect))?;

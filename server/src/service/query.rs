@@ -8,6 +8,7 @@ use super::{Answers, dialect_of};
 use crate::coordinator::{Queries, Results};
 use crate::handler::book_for_caller;
 use crate::status;
+use crate::telemetry::describe;
 
 /// Queries over gRPC.
 pub struct QueryService {
@@ -30,6 +31,7 @@ impl EventQueryService for QueryService {
 
     async fn get_event_book(&self, request: Request<Query>) -> Result<Response<EventBook>, Status> {
         let dialect = dialect_of(&request);
+        describe(request.get_ref().cover.as_ref());
         let book = self.queries.book(request.into_inner()).await;
         let mut book = book.map_err(|error| status::of(error, dialect))?;
         book_for_caller(&mut book, dialect);
@@ -41,6 +43,7 @@ impl EventQueryService for QueryService {
         request: Request<Query>,
     ) -> Result<Response<Self::GetEventsStream>, Status> {
         let dialect = dialect_of(&request);
+        describe(request.get_ref().cover.as_ref());
         let books = self.queries.books(request.into_inner());
         let books = books.map_err(|error| status::of(error, dialect))?;
         Ok(Response::new(translated(books, dialect)))

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::message_limit::rephrase_status;
 use crate::grpc::GrpcServer;
+use crate::telemetry::describe;
 
 /// Appends of one stream that may be in flight at a time. The client waits when they are not
 /// answered: a stream's share of memory is this many requests.
@@ -104,6 +105,7 @@ service!(EventStoreRpc {
         &self,
         request: Request<pb::ReadRequest>,
     ) -> Result<Response<Self::ReadStream>, Status> {
+        describe(request.get_ref().cover.as_ref());
         let chunks = self.store.read(request.into_inner()).await?;
         Ok(Response::new(chunks.map_err(Status::from).boxed()))
     }

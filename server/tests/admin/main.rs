@@ -10,5 +10,7 @@
 
 mod counter;
 mod dead_letters;
+mod metrics;
 mod rest;
 mod server;
+mod tls;

@@ -54,9 +54,11 @@ impl Server {
         let mut flags = vec![
             flag("server.listen", "127.0.0.1:0"),
             flag("server.drain_timeout", "1s"),
-            flag("storage.path", &data),
             flag("aggregates", &aggregates),
         ];
+        if settings.iter().all(|(key, _)| *key != "storage") {
+            flags.push(flag("storage.path", &data));
+        }
         flags.extend(settings.iter().map(|(key, value)| flag(key, value)));
         let sources = Sources {
             folder: folder.path().to_path_buf(),

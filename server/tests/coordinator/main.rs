@@ -29,6 +29,7 @@ mod reactor;
 mod rejections;
 mod requests;
 mod sagas;
+mod settling;
 mod snapshots;
 mod streams;
 mod synchronous;

@@ -20,6 +20,7 @@ use angzarr_proto::v1::{
 use angzarr_server::coordinator::{Consumers, Coordinator, Queries, Settings, Streams};
 use angzarr_server::grpc::GrpcServer;
 use angzarr_server::handler::Retries;
+use angzarr_server::json::Json;
 use angzarr_server::listener::Listener;
 use angzarr_server::registry::{
     HandlerSettings, ReactionSettings, Registry, Snapshots, UpcasterSettings,
@@ -56,6 +57,7 @@ pub(crate) struct Setup {
     pub(crate) snapshots: Snapshots,
     pub(crate) others: Vec<HandlerSettings>,
     pub(crate) upcasters: Vec<UpcasterSettings>,
+    pub(crate) descriptors: Option<Json>,
     pub(crate) reactions: Vec<ReactionSettings>,
     /// Of an earlier world.
     pub(crate) folder: Option<TempDir>,
@@ -70,6 +72,7 @@ impl Default for Setup {
             snapshots: Snapshots::Auto,
             others: Vec::new(),
             upcasters: Vec::new(),
+            descriptors: None,
             reactions: Vec::new(),
             folder: None,
             settings: Settings::default(),
@@ -94,11 +97,11 @@ impl Setup {
             .unwrap()
             .with_reactions(self.reactions, limits)
             .unwrap();
-        let coordinator = Arc::new(Coordinator::new(
-            Arc::clone(&store),
-            Arc::new(registry),
-            settings,
-        ));
+        let coordinator = Coordinator::new(Arc::clone(&store), Arc::new(registry), settings);
+        let coordinator = Arc::new(match self.descriptors {
+            Some(descriptors) => coordinator.with_descriptors(descriptors),
+            None => coordinator,
+        });
         let queries = Queries::new(Arc::clone(&store), limits);
         let shutdown = CancellationToken::new();
         let consumers = coordinator.start_reactions(&shutdown);
