@@ -19,6 +19,11 @@ pub enum What {
     Replay(ReplayArgs),
     /// Subscribe: how fast it catches up, and how soon a new event arrives.
     Tail(TailArgs),
+    /// Send commands through business code that does next to nothing, on a server started for the
+    /// occasion; beside it, the same calls without storage, and plain appends.
+    Command(CommandArgs),
+    /// The same, each waiting for a saga and the command that this one sends.
+    Cascade(CommandArgs),
 }
 
 /// What every benchmark takes.
@@ -113,6 +118,32 @@ pub struct TailArgs {
     /// Events to catch up with, written first.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub events: u32,
+}
+
+/// `angzarr bench command` and `angzarr bench cascade`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CommandArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it as a help heading")]
+    pub common: Common,
+    /// Clients, each with one command under way.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub clients: u32,
+    /// Aggregates the commands are spread over, uniformly at random.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub aggregates: u32,
+    /// What a command waits for, beside its durable events. Not for `cascade`.
+    #[arg(long, value_enum, default_value_t = Wait::Events)]
+    pub wait: Wait,
+}
+
+/// What a command waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wait {
+    /// For its events to be durable.
+    Events,
+    /// For a projector to have taken them too.
+    Projector,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

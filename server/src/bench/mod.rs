@@ -6,6 +6,8 @@
 
 mod append;
 pub mod args;
+mod business;
+mod command;
 pub mod cpu;
 mod error;
 pub mod grpc;
@@ -33,5 +35,7 @@ pub async fn run(args: Args) -> Result<(), Error> {
         args::What::Append(args) => append::run(args).await,
         args::What::Replay(args) => replay::run(args).await,
         args::What::Tail(args) => tail::run(args).await,
+        args::What::Command(args) => command::run(args, false).await,
+        args::What::Cascade(args) => command::run(args, true).await,
     }
 }

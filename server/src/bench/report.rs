@@ -82,6 +82,55 @@ pub(crate) struct Append {
     pub(crate) read_back_events: u64,
 }
 
+/// `bench command` and `bench cascade`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Commands {
+    pub(crate) server: Server,
+    pub(crate) mode: String,
+    pub(crate) clients: u32,
+    pub(crate) payload_bytes: u32,
+    pub(crate) appends_per_second: f64,
+    pub(crate) append_latency: Latency,
+    pub(crate) hops_per_second: f64,
+    pub(crate) hop_latency: Latency,
+    pub(crate) commands_per_second: f64,
+    pub(crate) command_latency: Latency,
+    /// Of the slower of the other two.
+    pub(crate) share_of_limit: f64,
+}
+
+impl Commands {
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
+        let speed = |per_second: f64, latency: &Latency| {
+            format!("{per_second:.0} per second, ms: {latency}")
+        };
+        let mut lines = self.server.lines();
+        lines.extend([
+            (
+                "load",
+                format!(
+                    "{} clients, {} bytes, mode {}",
+                    self.clients, self.payload_bytes, self.mode
+                ),
+            ),
+            (
+                "append",
+                speed(self.appends_per_second, &self.append_latency),
+            ),
+            ("hops", speed(self.hops_per_second, &self.hop_latency)),
+            (
+                "command",
+                speed(self.commands_per_second, &self.command_latency),
+            ),
+            (
+                "of the limit",
+                format!("{:.2}: the slower of append and hops", self.share_of_limit),
+            ),
+        ]);
+        lines
+    }
+}
+
 /// `bench replay`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Replay {

@@ -31,12 +31,16 @@ impl Target {
                 url: url.clone(),
                 own: None,
             }),
-            None => Self::start(common.scratch.as_deref()).await,
+            None => Self::start_with(common.scratch.as_deref(), Vec::new()).await,
         }
     }
 
-    /// Serves a scratch folder on a free loopback port, with every setting at its default.
-    async fn start(scratch: Option<&Path>) -> Result<Self, Error> {
+    /// Serves a scratch folder on a free loopback port, with every setting at its default but
+    /// those given.
+    pub(crate) async fn start_with(
+        scratch: Option<&Path>,
+        settings: Vec<(&'static str, String)>,
+    ) -> Result<Self, Error> {
         let start = |error: &dyn std::fmt::Display| Error::Start(error.to_string());
         let mut builder = tempfile::Builder::new();
         let folder = match scratch {
@@ -44,6 +48,7 @@ impl Target {
             None => builder.prefix("angzarr-bench-").tempdir()?,
         };
         let flag = |key: &str, value: String| ("bench".to_owned(), key.to_owned(), value);
+        let given = settings.into_iter().map(|(key, value)| flag(key, value));
         let sources = Sources {
             // No configuration file counts, least of all that of the folder one happens to be in.
             folder: folder.path().to_owned(),
@@ -53,7 +58,10 @@ impl Target {
                     "storage.path",
                     folder.path().join("data").display().to_string(),
                 ),
-            ],
+            ]
+            .into_iter()
+            .chain(given)
+            .collect(),
             ..Sources::default()
         };
         let config = Config::load(&sources).map_err(|error| start(&error))?;

@@ -1,0 +1,193 @@
+//! `angzarr bench command` and `angzarr bench cascade`: commands through business code that does
+//! next to nothing, beside what they cannot be faster than.
+
+use std::sync::Arc;
+
+use angzarr_proto::v1::command_handler_coordinator_service_client::CommandHandlerCoordinatorServiceClient as Client;
+use angzarr_proto::v1::{
+    CommandBook, CommandPage, CommandRequest, MergeStrategy, PageHeader, SyncMode, command_page,
+    page_header,
+};
+use prost_types::Any;
+use tonic::Code;
+use tonic::transport::Channel;
+
+use super::Error;
+use super::args::{CommandArgs, Wait};
+use super::business::{self, Serving};
+use super::grpc::{self, Unary};
+use super::load::{self, AppendError, Measured, Plan, Writer};
+use super::report::{self, Latency};
+use super::target::Target;
+use super::workload::Workload;
+
+pub(crate) async fn run(args: CommandArgs, cascade: bool) -> Result<(), Error> {
+    if args.aggregates < args.clients {
+        return Err(Error::Usage(format!(
+            "{} aggregates cannot be divided among {} clients: give --aggregates at least as many",
+            args.aggregates, args.clients
+        )));
+    }
+    let mode = match (cascade, args.wait) {
+        (true, _) => SyncMode::Cascade,
+        (false, Wait::Events) => SyncMode::Async,
+        (false, Wait::Projector) => SyncMode::Simple,
+    };
+    let workload = Workload::fresh(args.aggregates, args.common.payload);
+    let target_domain = format!("{}-next", workload.domain);
+    let components = business::components(target_domain.clone()).await?;
+    let target = Target::start_with(
+        args.common.scratch.as_deref(),
+        configuration(&workload, &target_domain, &components, mode),
+    )
+    .await?;
+    let report = measure(&args, mode, &target, &components, workload).await?;
+    target.close().await?;
+    report::print(&report, args.common.json, report::Commands::lines)?;
+    Ok(())
+}
+
+/// The components that take part in a mode.
+fn configuration(
+    workload: &Workload,
+    target_domain: &str,
+    components: &Serving,
+    mode: SyncMode,
+) -> Vec<(&'static str, String)> {
+    let (domain, url) = (&workload.domain, &components.url);
+    // The coordinator must not be held up by how many calls a handler takes by default.
+    let aggregate = |domain: &str| {
+        format!("{{domain: {domain}, address: '{url}', concurrency: 4096, snapshots: never}}")
+    };
+    let mut flags = vec![(
+        "aggregates",
+        format!("[{}, {}]", aggregate(domain), aggregate(target_domain)),
+    )];
+    let input = format!("inputs: [{{domain: {domain}}}]");
+    match mode {
+        SyncMode::Simple => flags.push((
+            "projectors",
+            format!("[{{name: blind, address: '{url}', concurrency: 4096, {input}}}]"),
+        )),
+        SyncMode::Cascade => flags.push((
+            "sagas",
+            format!(
+                "[{{name: pass-on, address: '{url}', concurrency: 4096, {input}, targets: [{target_domain}]}}]"
+            ),
+        )),
+        _ => {}
+    }
+    flags
+}
+
+async fn measure(
+    args: &CommandArgs,
+    mode: SyncMode,
+    target: &Target,
+    components: &Serving,
+    workload: Workload,
+) -> Result<report::Commands, Error> {
+    let connections = args.common.connections;
+    let channels = grpc::connect(&target.url, args.clients, connections).await?;
+    let server = target.describe(target.first(&channels)?).await?;
+    let handler = grpc::connect(&components.url, 1, 1).await?;
+    let hops = business::hops(target.first(&handler)?.clone()).await?;
+    let hop_channels = grpc::connect(&hops.url, args.clients, connections).await?;
+
+    // Appends go to aggregates of their own.
+    let appended = Workload::fresh(args.aggregates, args.common.payload);
+    let appends = plan(args, &appended);
+    let writers = Unary::writers(&channels, args.clients, &appends.workload);
+    let append = sound(load::run(&appends, writers).await)?;
+    let commands = plan(args, &workload);
+    let plain = |channels: &[Channel], mode| Commanding::writers(channels, args, &commands, mode);
+    let hop = sound(load::run(&commands, plain(&hop_channels, SyncMode::Async)).await)?;
+    let command = sound(load::run(&commands, plain(&channels, mode)).await)?;
+
+    let limit = append.per_second().min(hop.per_second());
+    Ok(report::Commands {
+        server,
+        mode: mode
+            .as_str_name()
+            .trim_start_matches("SYNC_MODE_")
+            .to_lowercase(),
+        clients: args.clients,
+        payload_bytes: args.common.payload,
+        appends_per_second: append.per_second(),
+        append_latency: Latency::from(&append.latency),
+        hops_per_second: hop.per_second(),
+        hop_latency: Latency::from(&hop.latency),
+        commands_per_second: command.per_second(),
+        command_latency: Latency::from(&command.latency),
+        share_of_limit: command.per_second() / limit.max(1.0),
+    })
+}
+
+fn plan(args: &CommandArgs, workload: &Workload) -> Plan {
+    Plan {
+        workload: Arc::new(workload.clone()),
+        warm_up: args.common.warming_up(),
+        measured: args.common.measured(),
+        contended: false,
+        server_pids: Vec::new(),
+    }
+}
+
+/// Figures of a run in which something was refused or failed are worth nothing.
+fn sound(measured: Measured) -> Result<Measured, Error> {
+    match &measured.first_error {
+        None => Ok(measured),
+        Some(error) => Err(Error::Wrong(error.to_string())),
+    }
+}
+
+/// Sends commands that expect the aggregate's next sequence.
+struct Commanding {
+    client: Client<Channel>,
+    workload: Arc<Workload>,
+    mode: SyncMode,
+}
+
+impl Commanding {
+    fn writers(channels: &[Channel], args: &CommandArgs, plan: &Plan, mode: SyncMode) -> Vec<Self> {
+        let all = channels.iter().cycle().take(args.clients as usize);
+        all.map(|channel| Self {
+            client: Client::new(channel.clone()),
+            workload: Arc::clone(&plan.workload),
+            mode,
+        })
+        .collect()
+    }
+}
+
+impl Writer for Commanding {
+    async fn append(&mut self, aggregate: u32, sequence: u32) -> Result<(), AppendError> {
+        let command = Any {
+            type_url: grpc::EVENT_TYPE.to_owned(),
+            value: self.workload.payload(aggregate, sequence),
+        };
+        let page = CommandPage {
+            header: Some(PageHeader {
+                sequence_type: Some(page_header::SequenceType::Sequence(sequence)),
+                sync_mode: None,
+            }),
+            merge_strategy: MergeStrategy::MergeStrict.into(),
+            payload: Some(command_page::Payload::Command(command)),
+        };
+        let request = CommandRequest {
+            command: Some(CommandBook {
+                cover: Some(grpc::cover(&self.workload, aggregate)),
+                pages: vec![page],
+            }),
+            sync_mode: self.mode.into(),
+            ..CommandRequest::default()
+        };
+        match self.client.handle_command(request).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.code() == Code::FailedPrecondition => {
+                Err(AppendError::Refused(status.to_string()))
+            }
+            Err(status) => Err(AppendError::Failed(status.to_string())),
+        }
+    }
+}
