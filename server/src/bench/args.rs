@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Measure a server: appends, replay of one aggregate, or a subscription.
+/// Measure a server: appends, replay of one aggregate, a subscription, or commands.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// What to measure.

@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod bench;
 mod crash;
 mod demo;
 mod docs;
