@@ -15,7 +15,7 @@ use crate::log::{FrameReader, Log, LogEnd, SEGMENT_HEADER, Segment};
 use crate::options::CACHE_BYTES;
 use crate::types::{Address, Position, Timestamp};
 
-/// Bytes at either end of a file that its id is made of.
+/// Bytes at the end of a rewritten segment that its id is made of: more than its trailer.
 const ID_BYTES: usize = 4096;
 /// Seed of the checksum in a file's id.
 const ID_SEED: u32 = 0x0b_ac_0b_1d;
@@ -119,11 +119,12 @@ pub fn folder_copy(folder: &Path) -> Result<LogCopy> {
 fn copy(segments: Vec<Arc<Segment>>, end: Address, lock: Option<LockFile>) -> Result<LogCopy> {
     let last = last_commit(&segments, end)?;
     let database_id = segments.first().map(|first| first.header.database_id);
-    let nexts = segments.iter().skip(1).map(|next| next.header.base);
+    let nexts = segments.iter().skip(1).map(|next| &next.header);
+    let nexts = nexts.map(|next| (next.base, next.previous));
     let files = segments
         .iter()
-        .zip(nexts.chain([end]))
-        .map(|(segment, next)| file(segment, next))
+        .zip(nexts.chain([(end, last.previous)]))
+        .map(|(segment, (next, crc))| file(segment, next, crc))
         .collect::<Result<_>>()?;
     Ok(LogCopy {
         database_id: database_id.unwrap_or_default(),
@@ -154,7 +155,8 @@ fn last_commit(segments: &[Arc<Segment>], end: Address) -> Result<LogEnd> {
     Ok(at)
 }
 
-fn file(segment: &Arc<Segment>, next: Address) -> Result<LogFile> {
+/// `crc` is that of the header of the segment's last frame.
+fn file(segment: &Arc<Segment>, next: Address, crc: u32) -> Result<LogFile> {
     let base = segment.header.base;
     let len = match &segment.sealed {
         Some(sealed) => sealed.file_bytes,
@@ -168,16 +170,19 @@ fn file(segment: &Arc<Segment>, next: Address) -> Result<LogFile> {
         position: segment.header.position,
         segment: segment.clone(),
     };
-    // Checksums stand at the ends: of the header at one, of the last frame or of the directory at
-    // the other. Each covers what it describes, so that a change anywhere shows there.
-    let mut ends = file.read(0, ID_BYTES)?;
-    ends.extend(file.read(len.saturating_sub(ID_BYTES as u64), ID_BYTES)?);
-    let crc = checksum(ID_SEED, &ends);
-    let kind = if segment.sealed.is_some() {
-        "segz"
-    } else {
-        "seg"
+    // A frame's header has the checksums of its payload and of the header before, and so the last
+    // one stands for all of them, in a store that was set back and went on differently too. The
+    // trailer of a rewritten segment has that of the directory, which has those of the blocks.
+    let mut content = segment.header.encode();
+    content.extend_from_slice(&crc.to_le_bytes());
+    let kind = match &segment.sealed {
+        None => "seg",
+        Some(_) => {
+            content.extend(file.read(len.saturating_sub(ID_BYTES as u64), ID_BYTES)?);
+            "segz"
+        }
     };
+    let crc = checksum(ID_SEED, &content);
     file.id = format!("{:020}-{len:x}-{crc:08x}.{kind}", base.get());
     Ok(file)
 }

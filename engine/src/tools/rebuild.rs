@@ -85,7 +85,7 @@ mod files {
         active.file.sync().map_err(syncing)?;
         let log = Arc::new(Log::new(segments, crate::options::CACHE_BYTES));
         let index = open(&fresh)?;
-        let (commits, end) = replay(&log, &index, Address::new(u64::MAX), &mut progress)?;
+        let (commits, end) = replay(&log, &index, Address::new(u64::MAX), true, &mut progress)?;
         let torn_bytes = match judge(&log, &active, end)? {
             (Action::Open, _) => 0,
             (Action::Cut, last) => last
@@ -146,11 +146,13 @@ mod files {
     }
 
     /// Applies the log to an index from where it is, up to `until` or the first place where no
-    /// frame goes on. Returns how many commits that were, and the place.
+    /// frame goes on. Returns how many commits that were, and the place. An index whose files are
+    /// not `writable` keeps all of it in memory.
     pub(in crate::tools) fn replay(
         log: &Arc<Log>,
         index: &Index,
         until: Address,
+        writable: bool,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(u64, LogEnd)> {
         let segments = log.segments();
@@ -174,7 +176,7 @@ mod files {
                 commits += 1;
                 if commits % REPLAY_BATCH as u64 == 0 {
                     index.publish(std::mem::take(&mut changes));
-                    if index.unwritten_bytes() > BUFFER_BYTES {
+                    if writable && index.unwritten_bytes() > BUFFER_BYTES {
                         index.write_out()?;
                     }
                     let done = frame.header.end().get().min(total);

@@ -66,8 +66,8 @@ pub enum IndexCheck {
     Checked {
         /// Entries of the index.
         entries: u64,
-        /// How far the index has got: the log up to this address. What is behind it is applied
-        /// when the store is opened.
+        /// How far the index's files had got: the log up to this address. What is behind it is
+        /// applied when the store is opened, and was for the comparison.
         applied: Address,
     },
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! segments/<id>                       files of logs, each written once and whole
-//! manifests/<position>-<address>.json one for each backup: which files it consists of
+//! manifests/<time>-<position>.json    one for each backup: which files it consists of
 //! progress.json                       files of a backup under way
 //! ```
 //!
@@ -72,7 +72,14 @@ impl Manifest {
     }
 
     fn object(&self) -> String {
-        format!("{:020}-{:020}.json", self.position, self.end_address)
+        let time = self.taken_at.strftime("%Y%m%dT%H%M%S%3fZ");
+        format!("{time}-{:020}.json", self.position)
+    }
+
+    /// The position of a backup, by its name.
+    pub(super) fn position_of(name: &str) -> Option<u64> {
+        let (_, position) = name.strip_suffix(".json")?.split_once('-')?;
+        position.parse().ok()
     }
 }
 
@@ -113,7 +120,7 @@ impl Archive {
     /// Names of the backups, the oldest first.
     pub(super) async fn backups(&self) -> Result<Vec<String>, Failure> {
         let mut names: Vec<_> = self.list(MANIFESTS).await?.into_keys().collect();
-        names.retain(|name| name.ends_with(".json"));
+        names.retain(|name| Manifest::position_of(name).is_some());
         Ok(names)
     }
 

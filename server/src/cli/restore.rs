@@ -130,29 +130,21 @@ impl Restore {
     /// The oldest backup that reaches far enough: later ones may have left out what was deleted
     /// since.
     async fn choose(&self, archive: &Archive) -> Result<Manifest, Failure> {
-        let mut last = None;
-        for name in archive.backups().await? {
-            let reaches = |manifest: &Manifest| match (self.to_position, self.to_time) {
-                (Some(position), _) => manifest.position >= position,
-                (_, Some(time)) => manifest.recorded_at > time,
-                _ => false,
-            };
-            // The name begins with the position: no need to read what is certainly too old.
-            let position = name
-                .split('-')
-                .next()
-                .and_then(|digits| digits.parse::<u64>().ok());
-            if self.to_position > position && self.to_position.is_some() {
-                last = Some(name);
-                continue;
-            }
-            if self.to_position.is_some() || self.to_time.is_some() {
-                let manifest = archive.manifest(&name).await?;
-                if reaches(&manifest) {
-                    return Ok(manifest);
+        let lineage = lineage(archive.backups().await?);
+        let last = lineage.last().cloned();
+        for name in lineage {
+            match (self.to_position, self.to_time) {
+                (Some(position), _) if Manifest::position_of(&name) >= Some(position) => {
+                    return archive.manifest(&name).await;
                 }
+                (_, Some(time)) => {
+                    let manifest = archive.manifest(&name).await?;
+                    if manifest.recorded_at > time {
+                        return Ok(manifest);
+                    }
+                }
+                _ => {}
             }
-            last = Some(name);
         }
         let Some(name) = last else {
             return Err(archive.failed("there is no backup here"));
@@ -182,6 +174,22 @@ impl Restore {
             _ => CutAt::Address(Address::new(manifest.end_address)),
         }
     }
+}
+
+/// The backups of the history that the newest one tells, the oldest first. A store that was set
+/// back went on with positions that earlier backups had passed: those tell another history.
+fn lineage(names: Vec<String>) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut last = u64::MAX;
+    for name in names.into_iter().rev() {
+        match Manifest::position_of(&name) {
+            Some(position) if position <= last => last = position,
+            _ => break,
+        }
+        kept.push(name);
+    }
+    kept.reverse();
+    kept
 }
 
 /// Segments that begin behind a position hold nothing of what was before.
