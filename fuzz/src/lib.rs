@@ -2,6 +2,7 @@
 //! hold does not; libFuzzer calls it with bytes it makes up, a test with those in the corpus.
 
 mod allocation;
+mod append_request;
 mod damage;
 mod disk;
 mod facts;
@@ -34,7 +35,7 @@ const MIB: usize = 1024 * KIB;
 
 /// Every target. The bounds on memory are a few times what was seen, and far below what a length
 /// that is believed unchecked would ask for.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     target("frame", engine::frame, 4 * KIB, 8),
     target("record", engine::record, 64 * KIB, 256),
     target("index_keys", engine::index_keys, 16 * KIB, 16),
@@ -42,6 +43,12 @@ pub const TARGETS: [Target; 8] = [
     target("sealed", engine::sealed, 48 * MIB, 4096),
     target("image", image::image, 48 * MIB, 1024),
     target("directory", image::directory, 48 * MIB, 1024),
+    target(
+        "append_request",
+        append_request::append_request,
+        4 * MIB,
+        1024,
+    ),
     target("operations", operations::operations, 48 * MIB, 4096),
 ];
 
@@ -77,6 +84,12 @@ pub fn run(name: &str, data: &[u8]) {
 #[must_use]
 pub fn sample_frames() -> Vec<Vec<u8>> {
     facts::sample_frames()
+}
+
+/// Requests of every form, for the first inputs.
+#[must_use]
+pub fn sample_requests() -> Vec<Vec<u8>> {
+    append_request::sample_requests()
 }
 
 /// The same, returning how many bytes were allocated at most.

@@ -47,4 +47,4 @@ macro_rules! replays {
     };
 }
 
-replays!(frame record index_keys apply sealed image directory operations);
+replays!(frame record index_keys apply sealed image directory append_request operations);

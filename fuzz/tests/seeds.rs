@@ -50,6 +50,9 @@ fn make() {
         }
         write("apply", &format!("seed-{prefix}"), &input);
     }
+    for (n, request) in angzarr_fuzz::sample_requests().iter().enumerate() {
+        write("append_request", &format!("seed-{n}"), request);
+    }
     for seed in 0..9 {
         let mode = u8::try_from(seed % 3).unwrap();
         let mut input = vec![mode];

@@ -28,7 +28,7 @@ pub type IndexEntry = (usize, Vec<u8>, Vec<u8>);
 /// Reads are those of the [`Engine`] that it dereferences to. Dropping it is a crash: nothing is
 /// written at the end.
 pub struct Direct {
-    engine: Engine,
+    engine: Arc<Engine>,
     core: Core,
 }
 
@@ -70,7 +70,14 @@ impl Direct {
             sealing: Arc::default(),
             _lock: None,
         };
+        let engine = Arc::new(engine);
         Ok(Self { engine, core })
+    }
+
+    /// The engine, for reading.
+    #[must_use]
+    pub fn engine(&self) -> Arc<Engine> {
+        self.engine.clone()
     }
 
     /// Makes a commit.

@@ -76,20 +76,21 @@ impl Server {
 
     /// A server whose files cannot grow beyond this many KiB: to it, the disk is full there.
     pub(crate) fn start_on_small_disk(folder: &Path, kib: u32, arguments: &[&str]) -> Self {
-        let mut shell = Command::new("bash");
         // The signal would end the process before it sees the error.
-        let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
-        shell.args([
-            "-c",
-            &limited,
-            "bash",
-            env!("CARGO_BIN_EXE_angzarr"),
-            "serve",
-        ]);
-        shell
-            .args(arguments)
-            .current_dir(folder)
-            .stdin(Stdio::null());
+        Self::start_limited(folder, &format!("trap '' XFSZ; ulimit -f {kib}"), arguments)
+    }
+
+    /// A server that may have this many files and connections open.
+    pub(crate) fn start_with_descriptors(folder: &Path, count: u32, arguments: &[&str]) -> Self {
+        Self::start_limited(folder, &format!("ulimit -n {count}"), arguments)
+    }
+
+    fn start_limited(folder: &Path, limit: &str, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("bash");
+        let limited = format!("{limit}; exec \"$@\"");
+        shell.args(["-c", &limited, "bash", env!("CARGO_BIN_EXE_angzarr")]);
+        shell.arg("serve").args(arguments);
+        shell.current_dir(folder).stdin(Stdio::null());
         Self::spawn(shell, folder)
     }
 

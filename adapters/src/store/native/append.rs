@@ -39,7 +39,12 @@ impl NativeStore {
         })
     }
 
-    fn to_commit(&self, request: pb::AppendRequest) -> Result<Commit> {
+    /// The commit that a request asks for; for fuzzing.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] and [`StoreError::TooLarge`].
+    #[doc(hidden)]
+    pub fn to_commit(&self, request: pb::AppendRequest) -> Result<Commit> {
         if request.writes.is_empty() && request.checkpoint.is_none() {
             return Err(StoreError::Invalid(
                 "writes is empty: there is nothing to do".to_owned(),
