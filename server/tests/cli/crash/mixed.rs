@@ -243,6 +243,30 @@ fn back_up(server: &Server) -> Child {
     backup.spawn().unwrap()
 }
 
+/// Has clients work and kills the server after so many answers; returns how many there were.
+async fn work_until(told: &Told, channel: &Channel, moment: usize, server: Server) -> usize {
+    let count = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let client = Client {
+                number,
+                channel: channel.clone(),
+                told: told.clone(),
+                count: count.clone(),
+            };
+            tokio::spawn(client.run())
+        })
+        .collect();
+    while count.load(Ordering::SeqCst) < moment {
+        tokio::task::yield_now().await;
+    }
+    server.kill();
+    for client in clients {
+        client.await.unwrap();
+    }
+    count.load(Ordering::SeqCst)
+}
+
 /// Appends over several aggregates, snapshots, forks, cascades, rewriting of segments and backups,
 /// and a SIGKILL at a random moment: a dozen times, or as often as `ANGZARR_KILLS` says.
 #[tokio::test(flavor = "multi_thread")]
@@ -266,31 +290,11 @@ async fn sigkill_under_mixed_load_loses_nothing_acknowledged() {
             check(&channel, client, &mut known).await;
             told.lock().unwrap().insert(client, known);
         }
-        let count = Arc::new(AtomicUsize::new(0));
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let client = Client {
-                    number,
-                    channel: channel.clone(),
-                    told: told.clone(),
-                    count: count.clone(),
-                };
-                tokio::spawn(client.run())
-            })
-            .collect();
         let backup = (round % 3 == 1).then(|| back_up(&server));
-        let moment = random.random_range(1..150);
-        while count.load(Ordering::SeqCst) < moment {
-            tokio::task::yield_now().await;
-        }
-        server.kill();
-        for client in clients {
-            client.await.unwrap();
-        }
+        acknowledged += work_until(&told, &channel, random.random_range(1..150), server).await;
         if let Some(mut backup) = backup {
             backup.wait().unwrap();
         }
-        acknowledged += count.load(Ordering::SeqCst);
         let verdict = angzarr(folder.path(), &["verify", "data", "--json"]);
         // 1 is an unfinished write at the end, which opening removes.
         assert!(matches!(verdict.code, Some(0 | 1)), "{}", verdict.stderr);
