@@ -107,7 +107,7 @@ impl Coordinator {
             first_index: 0,
         };
         let span = span("pm.orchestrate", manager, &trigger.book);
-        let work = self.advance(manager, trigger, &source, claim, run);
+        let work = Box::pin(self.advance(manager, trigger, &source, claim, run));
         telemetry::component(Component::ProcessManager, &manager.name, work)
             .instrument(span)
             .await

@@ -89,7 +89,7 @@ impl Coordinator {
         run: Run<'_>,
     ) -> Result<SagaResponse, ReactionFailure> {
         let span = span("saga.orchestrate", saga, &trigger.book);
-        let work = async {
+        let work = Box::pin(async {
             let source = Source {
                 cover: trigger.cover(),
                 sequence: trigger.sequence(),
@@ -112,7 +112,7 @@ impl Coordinator {
                 Box::pin(self.component_command(saga, &origin, &book, run)).await?;
             }
             Ok(response)
-        };
+        });
         telemetry::component(Component::Saga, &saga.name, work)
             .instrument(span)
             .await

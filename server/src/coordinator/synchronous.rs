@@ -31,7 +31,9 @@ impl Coordinator {
     ) -> BoxFuture<'a, Result<CommandResponse, Refusal>> {
         let span = span(&command);
         let domain = command.cover.domain.clone();
-        let work = self.command_within(command, run);
+        // Boxed before it is handed on: each hand it passes through keeps a place for it on the
+        // stack.
+        let work = Box::pin(self.command_within(command, run));
         Box::pin(async move { telemetry::command(&domain, work).await }.instrument(span))
     }
 
@@ -55,7 +57,7 @@ impl Coordinator {
             depth: run.depth,
             cascade_id: command.cascade_id.as_deref(),
         };
-        let ended = self.carry_out_and_react(&command, within).await;
+        let ended = Box::pin(self.carry_out_and_react(&command, within)).await;
         let Some(own) = own.filter(|_| shared.is_none()) else {
             return ended.map(respond);
         };
@@ -159,7 +161,8 @@ impl Coordinator {
         ran: &mut Vec<Ran>,
     ) -> Result<(), Error> {
         for trigger in news.triggers(reaction, waiting.downstream) {
-            let Err(failure) = self.run_patiently(reaction, &trigger, run, waiting).await else {
+            let running = Box::pin(self.run_patiently(reaction, &trigger, run, waiting));
+            let Err(failure) = running.await else {
                 ran.extend(ran_for(reaction, &trigger));
                 continue;
             };
