@@ -70,9 +70,9 @@ impl Engine {
 
     /// The snapshot that an index entry leads to; `None` if it was superseded since the entry was
     /// read, for then the log need not hold it any more.
-    fn load_snapshot(&self, key: &[u8], entry: &SnapshotEntry) -> Result<Option<Snapshot>> {
-        let sequence = keys::sequence_of(key).map_err(damaged)?;
-        let id = AggregateId::parse(key).map_err(damaged)?;
+    fn load_snapshot(&self, index_key: &[u8], entry: &SnapshotEntry) -> Result<Option<Snapshot>> {
+        let sequence = keys::sequence_of(index_key).map_err(damaged)?;
+        let id = AggregateId::parse(index_key).map_err(damaged)?;
         // One commit may hold snapshots of several aggregates with the same root.
         let name = self.shared.index.registry().known_name(id.timeline);
         let mut reader = FrameReader::new(self.shared.log.clone(), self.shared.settled());
@@ -86,6 +86,9 @@ impl Engine {
                     key.edition == edition.as_str() && key.domain == domain.as_str()
                 })
             {
+                if snapshot.state.is_empty() && !self.leads_to(index_key, entry)? {
+                    return Ok(None);
+                }
                 return Ok(Some(Snapshot {
                     sequence,
                     retention: snapshot.retention,
@@ -94,13 +97,18 @@ impl Engine {
                 }));
             }
         }
-        let now = self.shared.index.get(Family::Snapshots, key)?;
-        if now.is_none_or(|now| now != entry.encode()) {
+        if !self.leads_to(index_key, entry)? {
             return Ok(None);
         }
         Err(reader.corrupt(
             entry.frame,
             "the snapshot that the index names is not there",
         ))
+    }
+
+    /// Whether the index still has this entry.
+    fn leads_to(&self, key: &[u8], entry: &SnapshotEntry) -> Result<bool> {
+        let now = self.shared.index.get(Family::Snapshots, key)?;
+        Ok(now.is_some_and(|now| now == entry.encode()))
     }
 }

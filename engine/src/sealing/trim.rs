@@ -4,12 +4,14 @@
 use bytes::Bytes;
 
 use crate::error::Result;
+use crate::event::Snapshot;
 use crate::index::keys::{Mark, SnapshotEntry, number};
 use crate::index::{Family, Index, damaged};
 use crate::log::Frame;
 use crate::log::codec::BadRecord;
 use crate::log::record::{
-    self, KeyRef, Pages, Record, SnapshotRef, put_dropped, put_emptied, records_with_bytes,
+    self, KeyRef, Pages, Record, SnapshotRef, put_dropped, put_emptied, put_snapshot,
+    records_with_bytes,
 };
 use crate::types::{Address, Domain, Edition, Sequence};
 
@@ -92,7 +94,11 @@ impl Trimmer<'_> {
             Record::Pages(pages) => return self.pages(pages, bytes),
             Record::Snapshot { key, snapshot } => match self.is_current(*key, snapshot)? {
                 Ok(true) => self.out.extend_from_slice(bytes),
-                Ok(false) => self.changed = true,
+                Ok(false) => {
+                    if let Err(problem) = self.empty_snapshot(*key, snapshot) {
+                        return Ok(Err(problem));
+                    }
+                }
                 Err(problem) => return Ok(Err(problem)),
             },
             Record::Checkpoint { consumer, position } => {
@@ -172,6 +178,25 @@ impl Trimmer<'_> {
         let entry = entry.map(|value| SnapshotEntry::decode(&value)).transpose();
         let entry = entry.map_err(damaged)?;
         Ok(Ok(entry.is_some_and(|entry| entry.frame == self.address())))
+    }
+
+    /// Leaves out a snapshot's state. That there was one must stay: it did away with older ones,
+    /// which an index built anew would otherwise bring back.
+    fn empty_snapshot(
+        &mut self,
+        key: KeyRef<'_>,
+        snapshot: &SnapshotRef<'_>,
+    ) -> Result<(), BadRecord> {
+        let emptied = Snapshot {
+            sequence: snapshot.sequence,
+            retention: snapshot.retention,
+            created_at: Some(snapshot.created_at),
+            state: Bytes::new(),
+        };
+        let time = self.frame.header.recorded_at;
+        put_snapshot(&mut self.out, &key.to_key()?, &emptied, time);
+        self.changed |= !snapshot.state.is_empty();
+        Ok(())
     }
 
     /// Leaves out a record of a deleted branch; of its events, the count must stay, for positions

@@ -171,3 +171,39 @@ fn what_a_failed_sync_left_in_memory_is_written_again() {
         assert_eq!(open(&after).engine.position().get(), 3, "seed {seed}");
     }
 }
+
+/// A rewritten segment left out a snapshot that was superseded, and with it that this one had
+/// taken the place of an older one: an index built anew brought the older one back.
+#[test]
+fn a_replaced_snapshot_stays_away_when_segments_are_rewritten() {
+    let disk = SimDisk::default();
+    let mut still = open(&disk);
+    let stored = [
+        (1, 0, Retention::Persist),
+        (0, 0, Retention::Default),
+        (1, 1, Retention::Default),
+    ];
+    for (events, sequence, retention) in stored {
+        let mut write = write("order", "event");
+        write.pages.truncate(events);
+        write.snapshot = Some(Snapshot {
+            sequence: Sequence::new(sequence),
+            retention,
+            created_at: None,
+            state: "state".into(),
+        });
+        let writes = vec![write];
+        let all = Commit {
+            writes,
+            ..Commit::default()
+        };
+        commit(&mut still, all).unwrap();
+        still.core.seal().unwrap();
+        assert!(still.engine.seal_next().unwrap());
+    }
+    let kept = |still: &Still| still.engine.snapshots(&key("order")).unwrap();
+    let before = kept(&still);
+    assert_eq!(before.len(), 1);
+    drop(still);
+    assert_eq!(kept(&open(&disk)), before);
+}
