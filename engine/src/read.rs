@@ -43,6 +43,8 @@ pub struct StoredPage {
     pub correlation: Bytes,
     /// The cascade it was stored for as pending; empty for a committed one.
     pub cascade: Bytes,
+    /// No consumer ever gets it.
+    pub isolated: bool,
 }
 
 /// A stored event, borrowed for as long as it is looked at.
@@ -60,6 +62,8 @@ pub struct PageView<'a> {
     pub correlation: &'a [u8],
     /// The cascade it was stored for as pending; empty for a committed one.
     pub cascade: &'a [u8],
+    /// No consumer ever gets it.
+    pub isolated: bool,
 }
 
 /// A decision about an event, or that there is none yet.
@@ -104,6 +108,12 @@ impl View {
     pub fn has_marks(&self) -> bool {
         self.own.is_some_and(|(_, head)| head.marked)
             || self.inherited.is_some_and(|(_, head, _)| head.marked)
+    }
+
+    /// Whether it is on a branch.
+    #[must_use]
+    pub fn is_branch(&self) -> bool {
+        !self.key.edition.is_main()
     }
 
     /// Parts of `from..to`, each on one timeline, in sequence order.

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod bench;
+pub mod claim_check;
 pub mod cli;
 pub mod config;
 pub mod coordinator;

@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use angzarr_adapters::StoreError;
 use angzarr_proto::Dialect;
+use angzarr_proto::store::v1::AppendRequest;
+use angzarr_proto::v1::Cover;
+use bytes::Bytes;
 
+use crate::claim_check::ClaimCheck;
 use crate::coordinator::Limits;
-use crate::handler::{AnswerLimits, CommandHandler, PeerSettings, Retries, Upcaster};
+use crate::handler::{self, AnswerLimits, CommandHandler, PeerSettings, Retries, Upcaster};
 
 pub use reactions::{Input, Reaction, ReactionKind, ReactionSettings};
 pub(crate) use reactions::{checkpoint_name, outbox_of, wanted};
@@ -78,6 +83,7 @@ pub struct Domain {
 #[derive(Debug, Default)]
 pub struct Registry {
     domains: BTreeMap<String, Domain>,
+    claim_check: Option<Arc<ClaimCheck>>,
     reactions: Vec<Arc<Reaction>>,
 }
 
@@ -106,6 +112,7 @@ impl Registry {
         let mut registry = Self {
             domains,
             reactions: Vec::new(),
+            claim_check: None,
         };
         for settings in upcasters {
             registry.add_upcaster(settings, limits)?;
@@ -148,6 +155,55 @@ impl Registry {
     #[must_use]
     pub fn get(&self, domain: &str) -> Option<&Domain> {
         self.domains.get(domain)
+    }
+
+    /// Keeps large payloads of events in an object store.
+    #[must_use]
+    pub fn with_claim_check(mut self, claim_check: Arc<ClaimCheck>) -> Self {
+        self.claim_check = Some(claim_check);
+        self
+    }
+
+    /// Puts large payloads of a request aside. The guard is to be held until it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when one cannot be stored.
+    pub async fn check_in(
+        &self,
+        request: &mut AppendRequest,
+    ) -> Result<impl Send + use<>, StoreError> {
+        match &self.claim_check {
+            Some(claim_check) => claim_check.check_in(request).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Stored pages as business code takes them: with payloads that lie elsewhere, and in their
+    /// newest form, where the domain has a component for it.
+    ///
+    /// # Errors
+    /// Those of the component; [`handler::Error::Payload`] for a payload that is lost.
+    pub async fn upcast(
+        &self,
+        cover: &Cover,
+        pages: Vec<Bytes>,
+    ) -> Result<Vec<Bytes>, handler::Error> {
+        let pages = match &self.claim_check {
+            Some(claim_check) => claim_check
+                .resolve(pages)
+                .await
+                .map_err(|lost| handler::Error::Payload(Box::new(lost)))?,
+            None => pages,
+        };
+        let domain = self.domains.get(&cover.domain);
+        match domain.and_then(|domain| domain.upcaster.as_ref()) {
+            Some(upcaster) if !pages.is_empty() => {
+                upcaster
+                    .upcast(&cover.domain, &pages, &cover.correlation_id)
+                    .await
+            }
+            _ => Ok(pages),
+        }
     }
 
     /// Names of the configured domains, in order.

@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use self::storage::Opened;
 use crate::{
     admin::DeadLetters,
+    claim_check::ClaimCheck,
     cli::{Exit, Failure},
-    config::Config,
+    config::{Config, Payloads},
     coordinator::{Coordinator, Queries, Streams},
     grpc::{GrpcServer, ServeError},
     listener::Listener,
@@ -70,6 +71,7 @@ pub struct Instance {
     drain: std::time::Duration,
     grpc: GrpcServer,
     shutdown: CancellationToken,
+    sweeping: Option<(Arc<ClaimCheck>, Payloads)>,
 }
 
 impl fmt::Debug for Instance {
@@ -90,11 +92,17 @@ impl Instance {
         let json = components::descriptors(config).map_err(RunError::Configuration)?;
         let tls = config.server.tls.as_ref().map(tls::server).transpose()?;
         let opened = Opened::open(config).await?;
+        let claim_check = config.payloads.as_ref().map(components::claim_check);
+        let claim_check = claim_check.transpose().map_err(RunError::Configuration)?;
+        let registry = Arc::new(match &claim_check {
+            Some(claim_check) => registry.with_claim_check(claim_check.clone()),
+            None => registry,
+        });
         let shutdown = CancellationToken::new();
         let limits = components::limits(&config.limits);
         let settings = components::settings(config);
         let store: Arc<dyn EventStore> = Arc::new(MeteredStore::new(opened.store()));
-        let coordinator = Coordinator::new(store.clone(), Arc::new(registry), settings)
+        let coordinator = Coordinator::new(store.clone(), registry.clone(), settings)
             .with_descriptors(json.clone());
         let coordinator = Arc::new(coordinator);
         let letters = DeadLetters::new(store.clone(), coordinator.clone(), json.clone());
@@ -109,10 +117,13 @@ impl Instance {
             .add_service(ProcessManagerService::server(coordinator.clone(), bytes))
             .add_service(ProjectorService::server(coordinator.clone(), bytes))
             .add_service(QueryService::server(
-                Queries::new(store.clone(), limits),
+                Queries::new(store.clone(), limits).with_upcasters(registry.clone()),
                 bytes,
             ))
-            .add_service(StreamService::server(Streams::new(store), shutdown.clone()));
+            .add_service(StreamService::server(
+                Streams::new(store).with_upcasters(registry),
+                shutdown.clone(),
+            ));
         let grpc = match tls.clone() {
             Some(tls) => grpc.with_tls(tls),
             None => grpc,
@@ -141,6 +152,7 @@ impl Instance {
             drain,
             grpc,
             shutdown,
+            sweeping: claim_check.zip(config.payloads.clone()),
         })
     }
 
@@ -166,12 +178,24 @@ impl Instance {
         let (store, shutdown) = (self.opened.store(), self.shutdown.clone());
         let watching = tokio::spawn(async move { health.follow_store(store, shutdown).await });
         let consumers = self.coordinator.start_reactions(&self.shutdown);
+        let sweeping = self.sweeping.map(|(claim_check, payloads)| {
+            let (store, shutdown) = (self.opened.store(), self.shutdown.clone());
+            let (retention, every) = (payloads.retention, payloads.sweep_interval);
+            tokio::spawn(async move {
+                claim_check
+                    .keep_swept(store.as_ref(), retention, every, shutdown)
+                    .await;
+            })
+        });
         let served = self
             .grpc
             .serve(self.listeners, self.shutdown.clone(), self.drain)
             .await;
         self.shutdown.cancel();
         consumers.stopped().await;
+        if let Some(Err(error)) = futures::future::OptionFuture::from(sweeping).await {
+            tracing::error!(%error, "sweeping payloads ended early");
+        }
         drop(self.coordinator);
         if let Err(error) = watching.await {
             tracing::error!(%error, "the health check ended early");

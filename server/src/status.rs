@@ -66,6 +66,8 @@ fn of_handler(error: handler::Error, message: String) -> Status {
         handler::Error::Deadline { .. } => Status::deadline_exceeded(message),
         handler::Error::Overfull { .. } => Status::resource_exhausted(message),
         handler::Error::Nonsense { .. } => Status::internal(message),
+        handler::Error::Payload(lost) if lost.transient => Status::unavailable(message),
+        handler::Error::Payload(_) => Status::data_loss(message),
     }
 }
 

@@ -60,6 +60,7 @@ impl PageCursor {
                     body: slice(page.body),
                     correlation: slice(page.correlation),
                     cascade: slice(page.cascade),
+                    isolated: page.isolated,
                 });
             })?;
         }
@@ -248,5 +249,6 @@ fn view<'a>(record: &Pages<'a>, page: PageRef<'a>) -> PageView<'a> {
         body: page.body,
         correlation: record.correlation.as_bytes(),
         cascade: record.cascade.unwrap_or_default().as_bytes(),
+        isolated: record.isolated,
     }
 }

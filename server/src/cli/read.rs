@@ -116,6 +116,7 @@ impl Read {
             direction: direction.into(),
             pending: pending.into(),
             cascade_id: None,
+            skip_isolated: false,
         })
     }
 

@@ -162,6 +162,26 @@ const GENERAL: &[Key] = &[
         "Most bytes in one gRPC message.",
     ),
     key(
+        "payloads.store",
+        "",
+        "Where large payloads are kept, with a reference in the event: a folder, `s3://bucket/folder` or `gs://bucket/folder`. Without it they stay in the log.",
+    ),
+    key(
+        "payloads.threshold",
+        "64KiB",
+        "Payloads above this go there.",
+    ),
+    key(
+        "payloads.retention",
+        "24h",
+        "How long a payload without an event is kept; one with an event is kept as long as the event.",
+    ),
+    key(
+        "payloads.sweep_interval",
+        "1h",
+        "How often payloads without an event are looked for.",
+    ),
+    key(
         "descriptor_sets",
         "none",
         "Files that describe business messages (`protoc --descriptor_set_out --include_imports`): REST shows them by their \

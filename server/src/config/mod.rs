@@ -6,6 +6,7 @@ mod error;
 mod interpolate;
 mod keys;
 mod node;
+mod payloads;
 mod reaction;
 mod section;
 mod sources;
@@ -24,6 +25,7 @@ pub use self::{
     component::{Aggregate, Endpoint, Retries, Snapshots, Upcaster},
     error::{ConfigError, Origin},
     keys::{KEYS, Key},
+    payloads::Payloads,
     reaction::{Input, Reaction},
     sources::Sources,
     storage::{Bus, Durability, Index, NativeStorage, RemoteStorage, Storage},
@@ -45,6 +47,8 @@ pub struct Config {
     /// Files with descriptions of business messages: each an encoded
     /// `google.protobuf.FileDescriptorSet` with its imports.
     pub descriptor_sets: Vec<PathBuf>,
+    /// Where large payloads are kept, if not in the log.
+    pub payloads: Option<Payloads>,
     /// What is logged, and how.
     pub log: Log,
     /// Cascades that nobody settles.
@@ -160,6 +164,7 @@ impl Config {
             bus: Bus::read_either(&mut root)?,
             limits: Limits::read(root.section("limits")?)?,
             descriptor_sets: descriptor_sets(&mut root)?,
+            payloads: Payloads::read(&mut root)?,
             log: Log::read(root.section("log")?)?,
             cascade: Cascade::read(root.section("cascade")?)?,
             compensation: Compensation::read(root.section("compensation")?)?,

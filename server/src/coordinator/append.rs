@@ -130,7 +130,9 @@ impl Coordinator {
             return Ok((book, false));
         }
         let (cover, cascade_id) = (new.cover.clone(), new.cascade_id.clone());
-        let response = self.store.append(new.into_request()).await?;
+        let mut request = new.into_request();
+        let _checked_in = self.registry.check_in(&mut request).await?;
+        let response = self.store.append(request).await?;
         let appended = response.results.into_iter().next().unwrap_or_default();
         if appended.duplicate {
             let range = appended.first_sequence.zip(appended.last_sequence);
@@ -193,7 +195,7 @@ impl Coordinator {
         };
         let stored = read_book(self.store.as_ref(), request).await?;
         let pages = if range.is_some() {
-            decode(&stored.pages)?
+            decode(&self.registry.upcast(cover, stored.pages).await?)?
         } else {
             Vec::new()
         };

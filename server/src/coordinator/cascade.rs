@@ -84,12 +84,12 @@ impl Coordinator {
         cascade_id: &str,
     ) -> Result<Option<BTreeSet<u32>>, Error> {
         let without = self.load_at(domain, &command.cover, None, None).await?;
-        let without = self.upcast(domain, without).await?;
+        let without = self.upcast(without).await?;
         let cascade_id = Some(cascade_id.to_owned());
         let with = self
             .load_at(domain, &command.cover, cascade_id, None)
             .await?;
-        let with = self.upcast(domain, with).await?;
+        let with = self.upcast(with).await?;
         let before = self.state(domain, &without, &without.pages).await?;
         let after = self.state(domain, &with, &with.pages).await?;
         Ok(merge::changed_fields(before.as_ref(), after.as_ref()))

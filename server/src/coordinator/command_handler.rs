@@ -47,20 +47,24 @@ impl Coordinator {
             return Ok(Outcome::Known(first));
         }
         let mut pauses = Retries::default().delays();
-        loop {
+        let outcome = loop {
             let outcome = self.decide(domain, command).await;
             let raced = matches!(outcome, Err(Error::Store(StoreError::Conflict { .. })));
             match pauses.next() {
                 Some(pause) if raced => tokio::time::sleep(pause).await,
-                _ => return outcome,
+                _ => break outcome,
             }
+        };
+        match outcome {
+            Err(error) => Err(self.put_aside_if_lost(command, error).await),
+            decided => decided,
         }
     }
 
     /// One pass over the steps from loading to storing.
     async fn decide(&self, domain: &Domain, command: &Command) -> Result<Outcome, Error> {
         let stored = self.load(domain, command).await?;
-        let prior = self.upcast(domain, stored).await?;
+        let prior = self.upcast(stored).await?;
         check_divergence(&command.cover, &prior)?;
         let stale_at = self.check_sequence(command, &prior).await?;
         let (pages, snapshot) = match self.execute(domain, command, &prior).await? {

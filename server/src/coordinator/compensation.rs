@@ -105,6 +105,7 @@ impl Coordinator {
             let failure = Failure {
                 transient: false,
                 text: rejection.rejection_reason.clone(),
+                payload: None,
             };
             self.dead_letter_command(component, origin, &rejected, &failure)
                 .await?;

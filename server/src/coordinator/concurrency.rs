@@ -109,7 +109,7 @@ impl Coordinator {
         let stored = self
             .load_at(domain, &command.cover, cascade_id, Some(selection))
             .await?;
-        self.upcast(domain, stored).await
+        self.upcast(stored).await
     }
 }
 

@@ -1,4 +1,5 @@
 use angzarr_adapters::StoreError;
+use angzarr_proto::v1::PayloadRetrievalFailedDetails;
 use thiserror::Error;
 
 use crate::handler::{self, RawBook};
@@ -99,6 +100,16 @@ pub struct Mismatch {
 }
 
 impl Error {
+    /// The payload that could not be fetched, if that is what went wrong for good.
+    pub(super) fn lost_payload(&self) -> Option<PayloadRetrievalFailedDetails> {
+        match self {
+            Self::Handler(handler::Error::Payload(lost)) if !lost.transient => {
+                Some(lost.details.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the same request may succeed later, unchanged or decided again.
     #[must_use]
     pub fn is_worth_retrying(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use angzarr_dead_letter::RejectionDetails;
 use angzarr_proto::v1::{AngzarrDeadLetter, EventProcessingFailedDetails, angzarr_dead_letter};
 use prost_types::Timestamp;
 
@@ -29,11 +30,14 @@ impl Coordinator {
             attempts,
             "the event goes to the dead letters"
         );
-        let details = EventProcessingFailedDetails {
-            error: failure.text.clone(),
-            retry_count: attempts,
-            is_transient: failure.transient,
-            stack_trace: Vec::new(),
+        let details = match failure.payload.clone() {
+            Some(lost) => RejectionDetails::PayloadRetrievalFailed(lost),
+            None => RejectionDetails::EventProcessingFailed(EventProcessingFailedDetails {
+                error: failure.text.clone(),
+                retry_count: attempts,
+                is_transient: failure.transient,
+                stack_trace: Vec::new(),
+            }),
         };
         let letter = AngzarrDeadLetter {
             cover: Some(cover.clone()),
@@ -44,9 +48,7 @@ impl Coordinator {
             occurred_at: Some(Timestamp::from(SystemTime::now())),
             source_component: reaction.name.clone(),
             source_component_type: reaction.kind.name().to_owned(),
-            rejection_details: Some(
-                angzarr_dead_letter::RejectionDetails::EventProcessingFailed(details),
-            ),
+            rejection_details: Some(details),
             ..AngzarrDeadLetter::default()
         };
         let key = event_key(&reaction.name, &cover, trigger.sequence());

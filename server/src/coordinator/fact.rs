@@ -76,7 +76,7 @@ impl Coordinator {
     async fn route(&self, domain: &Domain, facts: &Facts) -> Result<NewEvents, Error> {
         let cascade_id = facts.cascade_id.clone();
         let stored = self.load_at(domain, &facts.cover, cascade_id, None).await?;
-        let prior = self.upcast(domain, stored).await?;
+        let prior = self.upcast(stored).await?;
         let call = domain
             .handler
             .handle_fact(&prior, &facts.book, &facts.cover.correlation_id);

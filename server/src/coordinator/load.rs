@@ -69,16 +69,9 @@ impl Coordinator {
     }
 
     /// Brings stored events to their newest form, where the domain has a component for it.
-    pub(super) async fn upcast(&self, domain: &Domain, book: RawBook) -> Result<RawBook, Error> {
-        let Some(upcaster) = &domain.upcaster else {
-            return Ok(book);
-        };
-        let Some(cover) = book.cover.as_ref().filter(|_| !book.pages.is_empty()) else {
-            return Ok(book);
-        };
-        let pages = upcaster
-            .upcast(&cover.domain, &book.pages, &cover.correlation_id)
-            .await?;
+    pub(super) async fn upcast(&self, book: RawBook) -> Result<RawBook, Error> {
+        let cover = book.cover.clone().unwrap_or_default();
+        let pages = self.registry.upcast(&cover, book.pages).await?;
         Ok(RawBook { pages, ..book })
     }
 }

@@ -18,6 +18,7 @@ mod event_failure;
 mod fact;
 mod limits;
 mod load;
+mod lost_payload;
 mod merge;
 mod outbox;
 mod parts;

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use angzarr_adapters::ReadStream;
 use angzarr_proto::v1::{Cover, EventBook};
@@ -7,12 +8,14 @@ use futures::StreamExt;
 
 use super::Error;
 use super::append::decode;
+use crate::registry::Registry;
 
 /// Cuts the pages of one aggregate into books of bounded size. Always gives at least one.
 pub(super) struct Parts {
     cover: Cover,
     chunks: ReadStream,
     part_bytes: usize,
+    upcasters: Arc<Registry>,
     next_sequence: u32,
     /// Pages that did not fit into the last book.
     waiting: VecDeque<Bytes>,
@@ -21,11 +24,17 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn new(cover: Cover, chunks: ReadStream, part_bytes: usize) -> Self {
+    pub(super) fn new(
+        cover: Cover,
+        chunks: ReadStream,
+        part_bytes: usize,
+        upcasters: Arc<Registry>,
+    ) -> Self {
         Self {
             cover,
             chunks,
             part_bytes,
+            upcasters,
             next_sequence: 0,
             waiting: VecDeque::new(),
             given: false,
@@ -42,7 +51,7 @@ impl Parts {
                 bytes = bytes.saturating_add(page.len());
                 if bytes > self.part_bytes && !pages.is_empty() {
                     self.waiting.push_front(page);
-                    return self.give(&pages).map(Some);
+                    return self.give(pages).await.map(Some);
                 }
                 pages.push(page);
             }
@@ -53,7 +62,7 @@ impl Parts {
         if pages.is_empty() && self.given {
             return Ok(None);
         }
-        self.give(&pages).map(Some)
+        self.give(pages).await.map(Some)
     }
 
     async fn fetch(&mut self) -> Result<bool, Error> {
@@ -70,11 +79,13 @@ impl Parts {
         Ok(true)
     }
 
-    fn give(&mut self, pages: &[Bytes]) -> Result<EventBook, Error> {
+    /// Brought to their newest form as they are given: a question waits for its own answers only.
+    async fn give(&mut self, pages: Vec<Bytes>) -> Result<EventBook, Error> {
         self.given = true;
+        let pages = self.upcasters.upcast(&self.cover, pages).await?;
         Ok(EventBook {
             cover: Some(self.cover.clone()),
-            pages: decode(pages)?,
+            pages: decode(&pages)?,
             next_sequence: self.next_sequence,
             snapshot: None,
         })

@@ -258,11 +258,12 @@ impl Coordinator {
             let outbox = outbox_cover(&manager.name, cover);
             writes.push(outbox_write(outbox, &obligations, None));
         }
-        let request = AppendRequest {
+        let mut request = AppendRequest {
             writes,
             cascade_id: run.cascade_id.map(str::to_owned),
             ..AppendRequest::default()
         };
+        let _checked_in = self.registry.check_in(&mut request).await?;
         let appended = self.store.append(request).await?.results;
         let Some(first) = appended.first().filter(|first| !first.duplicate) else {
             return Ok(None);

@@ -104,14 +104,7 @@ impl Coordinator {
 
     /// Events in their newest form, where the domain has a component for it.
     pub(super) async fn upcast_for_reaction(&self, book: &RawBook) -> Result<RawBook, Error> {
-        let domain = book
-            .cover
-            .as_ref()
-            .and_then(|cover| self.registry.get(&cover.domain));
-        match domain {
-            Some(domain) => self.upcast(domain, book.clone()).await,
-            None => Ok(book.clone()),
-        }
+        self.upcast(book.clone()).await
     }
 }
 

@@ -14,6 +14,7 @@ use super::load::key_of;
 use super::parts::Parts;
 use super::{Error, Limits, speculation, validate};
 use crate::framework;
+use crate::registry::Registry;
 
 /// Results of a query, made as they are asked for.
 pub type Results<T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send>>;
@@ -30,6 +31,7 @@ const PART_BYTES: usize = 7 * 512 * 1024;
 pub struct Queries {
     store: Arc<dyn EventStore>,
     limits: Limits,
+    upcasters: Arc<Registry>,
 }
 
 /// A query whose fields were checked.
@@ -42,7 +44,18 @@ impl Queries {
     /// Queries over `store`; one book holds at most `limits.message_bytes`.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, limits: Limits) -> Self {
-        Self { store, limits }
+        Self {
+            store,
+            limits,
+            upcasters: Arc::default(),
+        }
+    }
+
+    /// Answers with the newest form of events, where `registry` has a component for it.
+    #[must_use]
+    pub fn with_upcasters(mut self, registry: Arc<Registry>) -> Self {
+        self.upcasters = registry;
+        self
     }
 
     /// One book: that of the aggregate named, or of the first one with the correlation id. An
@@ -130,7 +143,7 @@ impl Queries {
         };
         let opened = async move {
             let chunks = self.store.read(request).await?;
-            let parts = Parts::new(cover, chunks, part_bytes);
+            let parts = Parts::new(cover, chunks, part_bytes, self.upcasters);
             Ok::<_, Error>(stream::try_unfold(parts, |mut parts| async move {
                 Ok(parts.next().await?.map(|book| (book, parts)))
             }))

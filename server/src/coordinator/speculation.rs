@@ -42,7 +42,7 @@ impl Coordinator {
         let domain = self.domain(&command.cover.domain)?;
         let at_point = point.is_some();
         let stored = self.load_at(domain, &command.cover, None, point).await?;
-        let mut prior = self.upcast(domain, stored).await?;
+        let mut prior = self.upcast(stored).await?;
         if at_point {
             prior.next_sequence = end_of(&prior)?;
         }

@@ -17,18 +17,30 @@ use super::load::{key_of, read_book};
 use super::query::Results;
 use super::{Error, validate};
 use crate::framework;
+use crate::registry::Registry;
 
 /// Live events, as they become final.
 #[derive(Clone)]
 pub struct Streams {
     store: Arc<dyn EventStore>,
+    upcasters: Arc<Registry>,
 }
 
 impl Streams {
     /// Streams over `store`.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>) -> Self {
-        Self { store }
+        Self {
+            store,
+            upcasters: Arc::default(),
+        }
+    }
+
+    /// Delivers the newest form of events, where `registry` has a component for it.
+    #[must_use]
+    pub fn with_upcasters(mut self, registry: Arc<Registry>) -> Self {
+        self.upcasters = registry;
+        self
     }
 
     /// The events of a correlation id from now on, each when it is final: pending ones when
@@ -53,7 +65,10 @@ impl Streams {
             .try_filter_map(|book| std::future::ready(visible(book)))
             .boxed();
         let confirmed = self.confirmed(after_position, correlation_id).await?;
-        Ok(stream::select(published, confirmed).boxed())
+        let upcasters = Arc::clone(&self.upcasters);
+        Ok(stream::select(published, confirmed)
+            .and_then(move |book| newest(Arc::clone(&upcasters), book))
+            .boxed())
     }
 
     /// Events that were pending, when they are confirmed.
@@ -92,6 +107,7 @@ impl Streams {
                 values: confirmation.sequences,
             })),
             pending: PendingView::Resolved.into(),
+            skip_isolated: true,
             ..ReadRequest::default()
         };
         let stored = read_book(self.store.as_ref(), request).await?;
@@ -149,6 +165,17 @@ fn of_confirmations() -> Filter {
         skip_isolated: true,
         ..Filter::default()
     }
+}
+
+/// A book with its events in their newest form.
+async fn newest(upcasters: Arc<Registry>, book: EventBook) -> Result<EventBook, Error> {
+    let cover = book.cover.clone().unwrap_or_default();
+    let pages = book.pages.iter().map(|page| page.encode_to_vec().into());
+    let pages = upcasters.upcast(&cover, pages.collect()).await?;
+    Ok(EventBook {
+        pages: decode(&pages)?,
+        ..book
+    })
 }
 
 /// The pages of a commit that are final, if any.

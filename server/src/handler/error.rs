@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::claim_check::PayloadLost;
+
 /// Why a call to business code gave no usable answer.
 #[derive(Debug, Clone, Error)]
 pub enum Error {
@@ -53,6 +55,9 @@ pub enum Error {
         /// What is wrong with the answer.
         what: String,
     },
+    /// What business code is to be given cannot be fetched.
+    #[error(transparent)]
+    Payload(Box<PayloadLost>),
 }
 
 impl Error {
@@ -80,6 +85,7 @@ impl Error {
             }
             Self::Unreachable { .. } | Self::Deadline { .. } | Self::Nonsense { .. } => true,
             Self::Overfull { .. } => false,
+            Self::Payload(lost) => lost.transient,
         }
     }
 
@@ -95,6 +101,7 @@ impl Error {
                 )
             }
             Self::Overfull { .. } | Self::Nonsense { .. } => false,
+            Self::Payload(lost) => lost.transient,
         }
     }
 }

@@ -101,7 +101,7 @@ impl<'a> Iterator for Fields<'a> {
 /// What the coordinator has to know of a stored page without decoding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PageOutline<'a> {
-    /// Type of the event; empty for a page whose payload lies elsewhere.
+    /// Type of the event; for a page whose payload lies elsewhere, as its reference tells.
     pub(crate) type_url: &'a str,
     /// Encoded event.
     pub(crate) event: &'a [u8],
@@ -125,6 +125,11 @@ impl<'a> PageOutline<'a> {
                     value: Value::Bytes(any),
                     ..
                 } => outline.read_any(any)?,
+                Field {
+                    number: 4,
+                    value: Value::Bytes(reference),
+                    ..
+                } => outline.read_reference(reference)?,
                 Field {
                     number: 1,
                     value: Value::Bytes(header),
@@ -152,6 +157,22 @@ impl<'a> PageOutline<'a> {
             } = field?
             {
                 self.sequence = Some(u32::try_from(sequence).map_err(|_| Malformed)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The fragment of the URI is the type.
+    fn read_reference(&mut self, reference: &'a [u8]) -> Result<(), Malformed> {
+        for field in Fields::of(reference) {
+            if let Field {
+                number: 2,
+                value: Value::Bytes(uri),
+                ..
+            } = field?
+            {
+                let uri = std::str::from_utf8(uri).map_err(|_| Malformed)?;
+                self.type_url = uri.split_once('#').map_or("", |(_, name)| name);
             }
         }
         Ok(())

@@ -1,6 +1,9 @@
 //! What the configuration says, in the terms of those who do it.
 
+use std::sync::Arc;
+
 use crate::{
+    claim_check::ClaimCheck,
     config::{self, Config},
     coordinator::{Limits, Settings},
     handler::Retries,
@@ -66,6 +69,18 @@ pub(super) fn settings(config: &Config) -> Settings {
         escalation_webhook: config.compensation.webhook.clone(),
         ..Settings::default()
     }
+}
+
+/// Where large payloads are kept.
+///
+/// # Errors
+/// A sentence that names the key.
+pub(super) fn claim_check(payloads: &config::Payloads) -> Result<Arc<ClaimCheck>, String> {
+    let threshold = usize::try_from(payloads.threshold).unwrap_or(usize::MAX);
+    let opened = ClaimCheck::open(&payloads.store, threshold);
+    opened
+        .map(Arc::new)
+        .map_err(|error| format!("payloads.store: {error}"))
 }
 
 /// What messages of business code look like, as far as it is configured.

@@ -11,6 +11,7 @@
 mod counter;
 mod dead_letters;
 mod metrics;
+mod payloads;
 mod rest;
 mod server;
 mod tls;

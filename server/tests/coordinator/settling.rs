@@ -1,11 +1,13 @@
 //! Section 9: cascades settled by commands; section 2: fields by their names.
 
+use angzarr_proto::store::v1::{PendingView, PutSnapshotRequest, ReadRequest};
 use angzarr_proto::v1::{
     CascadeCommit, CascadeConflictDetail, CascadeRollback, CommandRequest, Confirmation, Cover,
-    Revocation,
+    EventStreamFilter, Revocation, Snapshot, SyncMode,
 };
 use angzarr_server::framework;
 use angzarr_server::json::Json;
+use futures::StreamExt;
 use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -136,4 +138,78 @@ fn states() -> FileDescriptorProto {
         }],
         ..FileDescriptorProto::default()
     }
+}
+
+#[tokio::test]
+async fn s2_isolated_events_stay_isolated_when_they_are_confirmed() {
+    let world = World::start().await;
+    let filter = EventStreamFilter {
+        correlation_id: "corr-1".into(),
+    };
+    let mut books = world
+        .streams()
+        .subscribe(filter)
+        .await
+        .unwrap()
+        .into_inner();
+    let request = |amount| correlated(at_head(1, add(amount)), "corr-1");
+    let isolated = in_mode(request(1), SyncMode::Isolated);
+    world.sent(in_cascade(isolated, "c1")).await;
+    world.sent(in_cascade(request(2), "c1")).await;
+    world.sent(commit("c1")).await;
+    let first = books.next().await.unwrap().unwrap();
+    assert_eq!(sequences(&first), [1], "the isolated one is not delivered");
+    assert_eq!(world.state(1).await.value, 3, "but it counts");
+}
+
+#[tokio::test]
+async fn s10_a_snapshot_older_than_a_decision_below_it_is_not_read() {
+    let world = World::start().await;
+    world.add(1, 1).await;
+    world.sent(in_cascade(at_head(1, add(2)), "c1")).await;
+    world.add(2, 1).await;
+    world.add(2, 1).await;
+    let snapshot = |root, sequence| PutSnapshotRequest {
+        cover: Some(cover(root)),
+        snapshot: Some(Snapshot {
+            sequence,
+            state: Some(plain("State")),
+            ..Snapshot::default()
+        }),
+    };
+    let put = |request| world.store.put_snapshot(request);
+    put(snapshot(1, 1)).await.unwrap();
+    put(snapshot(2, 1)).await.unwrap();
+    assert_eq!(
+        snapshot_read(&world, 1).await,
+        None,
+        "it is over a pending event"
+    );
+    assert_eq!(snapshot_read(&world, 2).await, Some(1));
+
+    world.sent(commit("c1")).await;
+    assert_eq!(
+        snapshot_read(&world, 1).await,
+        None,
+        "it knows nothing of the decision"
+    );
+    put(snapshot(1, 2)).await.unwrap();
+    assert_eq!(
+        snapshot_read(&world, 1).await,
+        Some(2),
+        "it was taken behind the decision"
+    );
+}
+
+/// Sequence of the snapshot that a resolved reading begins with.
+async fn snapshot_read(world: &World, root: u8) -> Option<u32> {
+    let request = ReadRequest {
+        cover: Some(cover(root)),
+        with_snapshot: true,
+        pending: PendingView::Resolved.into(),
+        ..ReadRequest::default()
+    };
+    let mut chunks = world.store.read(request).await.unwrap();
+    let first = chunks.next().await.unwrap().unwrap();
+    first.snapshot.map(|snapshot| snapshot.sequence)
 }

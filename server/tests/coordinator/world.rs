@@ -97,12 +97,14 @@ impl Setup {
             .unwrap()
             .with_reactions(self.reactions, limits)
             .unwrap();
-        let coordinator = Coordinator::new(Arc::clone(&store), Arc::new(registry), settings);
+        let registry = Arc::new(registry);
+        let coordinator = Coordinator::new(Arc::clone(&store), Arc::clone(&registry), settings);
         let coordinator = Arc::new(match self.descriptors {
             Some(descriptors) => coordinator.with_descriptors(descriptors),
             None => coordinator,
         });
-        let queries = Queries::new(Arc::clone(&store), limits);
+        let queries =
+            Queries::new(Arc::clone(&store), limits).with_upcasters(Arc::clone(&registry));
         let shutdown = CancellationToken::new();
         let consumers = coordinator.start_reactions(&shutdown);
         let server = GrpcServer::new(limits.message_bytes)
@@ -121,7 +123,7 @@ impl Setup {
             .add_service(ProjectorService::server(coordinator, limits.message_bytes))
             .add_service(QueryService::server(queries, limits.message_bytes))
             .add_service(StreamService::server(
-                Streams::new(Arc::clone(&store)),
+                Streams::new(Arc::clone(&store)).with_upcasters(registry),
                 shutdown.clone(),
             ));
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();

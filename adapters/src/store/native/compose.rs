@@ -51,12 +51,14 @@ pub(super) fn to_stored(n: usize, page: &v1::EventPage, payload_max: usize) -> R
             }
             encode_event(event)
         }
-        Payload::External(_) => {
+        Payload::External(reference) => {
             let only = v1::EventPage {
                 payload: Some(payload.clone()),
                 ..Default::default()
             };
-            (only.encode_to_vec(), Span::default())
+            let body = only.encode_to_vec();
+            let type_name = type_in(&body, &reference.uri);
+            (body, type_name)
         }
     };
     Ok(Page {
@@ -64,6 +66,22 @@ pub(super) fn to_stored(n: usize, page: &v1::EventPage, payload_max: usize) -> R
         type_name,
         body: body.into(),
     })
+}
+
+/// Where the fragment of a URI stands in what holds the URI: it names the type of the event
+/// that the payload elsewhere is.
+fn type_in(body: &[u8], uri: &str) -> Span {
+    let place = body
+        .windows(uri.len().max(1))
+        .position(|window| window == uri.as_bytes());
+    let (Some(place), Some((before, name))) = (place, uri.split_once('#')) else {
+        return Span::default();
+    };
+    let start = place + before.len() + 1;
+    match (u32::try_from(start), u32::try_from(name.len())) {
+        (Ok(start), Ok(len)) => Span { start, len },
+        _ => Span::default(),
+    }
 }
 
 /// The field `event`, and where the type name stands in it.
@@ -220,7 +238,7 @@ pub(super) fn resolve(
     }
 }
 
-fn is_framework(type_name: &[u8]) -> bool {
+pub(super) fn is_framework(type_name: &[u8]) -> bool {
     let Ok(type_url) = std::str::from_utf8(type_name) else {
         return false;
     };

@@ -10,7 +10,7 @@ use pb::read_request::Selection;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::compose::{PageParts, Shown, resolve};
-use super::{NativeStore, convert, joined, run_blocking};
+use super::{NativeStore, compose, convert, joined, run_blocking};
 use crate::StoreError;
 use crate::store::{ReadStream, Result};
 
@@ -35,6 +35,7 @@ struct Reading {
     /// Read no page that happened later, nor any behind it.
     until: Option<Timestamp>,
     correlation: String,
+    skip_isolated: bool,
     /// Whether pending state is resolved, and for which cascade.
     resolved: Option<String>,
     done: bool,
@@ -102,6 +103,7 @@ impl Reading {
             resolved: (request.pending() == pb::PendingView::Resolved)
                 .then(|| request.cascade_id.clone().unwrap_or_default()),
             correlation,
+            skip_isolated: request.skip_isolated,
             view,
             done: false,
         };
@@ -136,14 +138,49 @@ impl Reading {
         ) {
             return Ok(None);
         }
-        let Some((from, to)) = self.ranges.first_mut() else {
+        let Some((_, to)) = self.ranges.first().copied() else {
             return Ok(None);
         };
-        let Some(snapshot) = self.engine.snapshot(&self.view, *to, self.until)? else {
+        let Some(snapshot) = self.engine.snapshot(&self.view, to, self.until)? else {
             return Ok(None);
         };
-        *from = snapshot.sequence.plus(1).unwrap_or(*to);
+        let behind = snapshot.sequence.plus(1).unwrap_or(to);
+        if self.resolved.is_some() && self.is_outdated(behind)? {
+            return Ok(None);
+        }
+        if let Some((from, _)) = self.ranges.first_mut() {
+            *from = behind;
+        }
         convert::snapshot_message(snapshot).map(Some)
+    }
+
+    /// Whether what is below `behind` may have been decided about after a snapshot of it was taken:
+    /// then its state is not that of what a resolved reading shows.
+    fn is_outdated(&self, behind: Sequence) -> Result<bool> {
+        if !self.needs_marks() {
+            return Ok(false);
+        }
+        let marks = self.engine.marks(&self.view, Sequence::ZERO, behind)?;
+        if marks.is_empty() {
+            return Ok(false);
+        }
+        // What a branch inherits is decided about on main, where this reading does not look.
+        if marks.iter().any(|mark| !mark.confirmed && !mark.revoked) || self.view.is_branch() {
+            return Ok(true);
+        }
+        let mut cursor = self
+            .engine
+            .pages(&self.view, behind, self.view.next(), false);
+        let mut decided = false;
+        while !decided && !cursor.is_done() {
+            let found = cursor.visit_chunk(CHUNK, |page| {
+                decided |= compose::is_framework(page.type_name.of(page.body));
+            })?;
+            if found == 0 {
+                break;
+            }
+        }
+        Ok(decided)
     }
 
     /// The next pages; none of them may match. Sets `done` behind the last.
@@ -188,7 +225,9 @@ impl Reading {
         let mut pages = pb::Pages::with_capacity(room.min(CHUNK + CHUNK / 4));
         let mut later = false;
         let found = cursor.visit_chunk(CHUNK, |page| {
-            if self.is_later(page.created_at, &mut later) || !self.is_correlated(page.correlation) {
+            if self.is_later(page.created_at, &mut later)
+                || !self.is_wanted(page.correlation, page.isolated)
+            {
                 return;
             }
             let cascade = std::str::from_utf8(page.cascade).unwrap_or_default();
@@ -216,7 +255,8 @@ impl Reading {
         let mut pages = pb::Pages::default();
         let mut later = false;
         for page in &stored {
-            if self.is_later(page.created_at, &mut later) || !self.is_correlated(&page.correlation)
+            if self.is_later(page.created_at, &mut later)
+                || !self.is_wanted(&page.correlation, page.isolated)
             {
                 continue;
             }
@@ -243,8 +283,9 @@ impl Reading {
         later || *ended
     }
 
-    fn is_correlated(&self, correlation: &[u8]) -> bool {
-        self.correlation.is_empty() || correlation == self.correlation.as_bytes()
+    fn is_wanted(&self, correlation: &[u8], isolated: bool) -> bool {
+        let correlated = self.correlation.is_empty() || correlation == self.correlation.as_bytes();
+        correlated && !(isolated && self.skip_isolated)
     }
 
     fn marks(&self, pages: &[StoredPage]) -> Result<BTreeMap<Sequence, PageMark>> {

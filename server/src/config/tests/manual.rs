@@ -44,6 +44,9 @@ fn set_minimum(tree: &mut Node, name: &str) {
     if name == "storage.url" {
         put(tree, &["storage", "type"], "remote");
     }
+    if name.starts_with("payloads") {
+        put(tree, &["payloads", "store"], "p");
+    }
     if name.starts_with("server.tls") {
         put(tree, &["server", "tls", "certificate"], "c");
         put(tree, &["server", "tls", "key"], "k");
@@ -116,6 +119,10 @@ fn known_by_section() -> BTreeMap<String, Vec<String>> {
             format!(
                 "storage: {{type: remote, url: 'https://h:1', tls: {{ca: c, {unknown}: 1}}}}\n"
             ),
+        ),
+        (
+            "payloads",
+            format!("payloads: {{store: p, {unknown}: 1}}\n"),
         ),
         ("bus", format!("bus: {{{unknown}: 1}}\n")),
         ("limits", format!("limits: {{{unknown}: 1}}\n")),

@@ -46,6 +46,10 @@ fn problems_name_key_and_line() {
             "storage.tls.certificate: is missing",
         ),
         (
+            "payloads: {threshold: 1KiB}\n",
+            "payloads.store: is missing",
+        ),
+        (
             "server: {tls: {key: k}}\n",
             "server.tls.certificate: is missing",
         ),

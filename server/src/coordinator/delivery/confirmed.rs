@@ -34,6 +34,7 @@ pub(super) async fn confirmed(
         })),
         // Those that were revoked since are placeholders here.
         pending: PendingView::Resolved.into(),
+        skip_isolated: true,
         ..ReadRequest::default()
     };
     let pages = read_book(store, request).await?.pages;

@@ -9,7 +9,7 @@ mod round;
 mod watermark;
 mod work;
 
-use angzarr_proto::v1::Cover;
+use angzarr_proto::v1::{Cover, PayloadRetrievalFailedDetails};
 
 use super::Error;
 use crate::handler::{RawBook, Retries};
@@ -79,6 +79,8 @@ pub(super) struct Failure {
     /// The same may succeed later.
     pub(super) transient: bool,
     pub(super) text: String,
+    /// A payload that could not be fetched.
+    pub(super) payload: Option<PayloadRetrievalFailedDetails>,
 }
 
 impl From<Error> for Failure {
@@ -86,6 +88,7 @@ impl From<Error> for Failure {
         Self {
             transient: error.is_worth_retrying(),
             text: error.to_string(),
+            payload: error.lost_payload(),
         }
     }
 }

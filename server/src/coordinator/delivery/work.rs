@@ -32,6 +32,7 @@ pub(super) async fn work(
             Err(error) => Failure {
                 transient: true,
                 text: error.to_string(),
+                payload: None,
             },
         };
         let pause = pauses.next().filter(|_| failure.transient);
@@ -64,6 +65,7 @@ async fn attempt(
             Err(Failure {
                 transient: false,
                 text: "the server failed while handling the event; its log says where".to_owned(),
+                payload: None,
             })
         })
 }
