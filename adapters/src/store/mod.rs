@@ -145,9 +145,5 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// The log as files, up to what is committed now. [`StoreError::Unsupported`] for a store
     /// that has no such files.
-    async fn backup(&self, _request: pb::BackupRequest) -> Result<BackupStream> {
-        Err(StoreError::Unsupported(
-            "this store has no log to copy".to_owned(),
-        ))
-    }
+    async fn backup(&self, request: pb::BackupRequest) -> Result<BackupStream>;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use angzarr_adapters::{EventStore, ReadStream, RecordStream, StoreError};
+use angzarr_adapters::{BackupStream, EventStore, ReadStream, RecordStream, StoreError};
 use angzarr_proto::store::v1 as pb;
 use angzarr_proto::v1::Cover;
 use futures::StreamExt;
@@ -92,6 +92,10 @@ metered!(
                     }
                 })
                 .boxed())
+        }
+
+        async fn backup(&self, request: pb::BackupRequest) -> Result<BackupStream, StoreError> {
+            metrics::storage("backup", self.0.backup(request)).await
         }
 
         async fn put_snapshot(
