@@ -12,7 +12,7 @@ use crate::limits;
 use crate::log::frame::Kind;
 use crate::log::{LogWriter, record};
 use crate::options::Durability;
-use crate::sequencer::{Admitted, Hints, Sequencer};
+use crate::sequencer::{Admitted, Hints, New, Sequencer};
 use crate::shared::{Readable, Shared};
 use crate::types::{Address, CascadeId, Domain, Edition, Position, Sequence, Timestamp};
 use crate::worker::Waker;
@@ -165,9 +165,9 @@ impl Core {
         };
         match self.sequencer.admit(commit, hints)? {
             Admitted::Duplicate(results) => Ok(self.committed(results, now)),
-            Admitted::New { outcomes, forks } => {
-                self.encode(commit, &outcomes, &forks, now, changes)?;
-                Ok(self.committed(outcomes, now))
+            Admitted::New(admitted) => {
+                self.encode(commit, &admitted, now, changes)?;
+                Ok(self.committed(admitted.outcomes, now))
             }
         }
     }
@@ -185,11 +185,15 @@ impl Core {
     fn encode(
         &mut self,
         commit: &Commit,
-        outcomes: &[Outcome],
-        forks: &[(Edition, Domain, Sequence)],
+        admitted: &New,
         now: Timestamp,
         changes: &mut Changes,
     ) -> Result<()> {
+        let New {
+            outcomes,
+            forks,
+            heads,
+        } = admitted;
         if commit
             .writes
             .iter()
@@ -221,7 +225,14 @@ impl Core {
             }
             events
         });
-        changes.apply(&self.shared.index, &header, self.log.payload(&header))
+        let payload = self.log.payload(&header);
+        changes.apply(&self.shared.index, &header, payload, Some(heads))?;
+        for write in commit.writes.iter().filter(|w| !w.settles.is_empty()) {
+            if let Some(head) = changes.head(&self.shared.index, &write.key)? {
+                self.sequencer.note_head(&write.key, head);
+            }
+        }
+        Ok(())
     }
 
     /// Writes and syncs what was encoded, then makes it readable.
@@ -243,7 +254,7 @@ impl Core {
 
     fn publish(&mut self, changes: Changes) {
         self.shared.settle(self.log.end());
-        let deletion = changes.timelines.values().any(|timeline| timeline.deleted);
+        let deletion = changes.timelines.iter().any(|(_, _, t)| t.deleted);
         if !changes.is_empty() {
             self.shared.index.publish(changes);
         }

@@ -48,11 +48,19 @@ pub(crate) struct AggregateHint {
 pub(crate) enum Admitted {
     /// Every claim is known: nothing is to be stored.
     Duplicate(Vec<Outcome>),
-    /// To be stored under these sequences, with these new divergences.
-    New {
-        outcomes: Vec<Outcome>,
-        forks: Vec<(Edition, Domain, Sequence)>,
-    },
+    /// To be stored.
+    New(New),
+}
+
+/// How a commit is to be stored.
+#[derive(Debug)]
+pub(crate) struct New {
+    /// For each write, the sequences of its events.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Branches whose divergence is recorded with it.
+    pub(crate) forks: Vec<(Edition, Domain, Sequence)>,
+    /// For each write with events, the aggregate's head before.
+    pub(crate) heads: Vec<Option<Head>>,
 }
 
 impl Sequencer {
@@ -101,8 +109,12 @@ impl Sequencer {
         if let Some((consumer, position)) = &commit.checkpoint {
             self.check_checkpoint(consumer, *position)?;
         }
-        self.remember(commit, hints, &outcomes, &forks);
-        Ok(Admitted::New { outcomes, forks })
+        let heads = self.remember(commit, hints, &outcomes, &forks);
+        Ok(Admitted::New(New {
+            outcomes,
+            forks,
+            heads,
+        }))
     }
 
     /// Called between groups, when everything admitted so far is readable in the index.
@@ -137,6 +149,11 @@ impl Sequencer {
         self.divergences
             .get(&(edition.clone(), domain.clone()))
             .copied()
+    }
+
+    /// Notes what settling events has made of their aggregate.
+    pub(crate) fn note_head(&mut self, key: &AggregateKey, head: Head) {
+        self.heads.insert(key.clone(), head);
     }
 
     /// Notes a divergence that has been recorded.
@@ -246,28 +263,27 @@ impl Sequencer {
         }
     }
 
+    /// Returns the heads that the aggregates with new events had.
     fn remember(
         &mut self,
         commit: &Commit,
         hints: &Hints,
         outcomes: &[Outcome],
         forks: &[(Edition, Domain, Sequence)],
-    ) {
+    ) -> Vec<Option<Head>> {
+        let mut heads = Vec::with_capacity(commit.writes.len());
         for (n, (write, outcome)) in commit.writes.iter().zip(outcomes).enumerate() {
             let key = &write.key;
             let hint = hints.aggregates.get(n).and_then(|hint| hint.own);
             let own = self.heads.get(key).or(hint).filter(Head::has_events);
             if outcome.count > 0 {
-                let first = own.map_or(outcome.first, |own| own.first);
-                let marked = own.is_some_and(|own| own.marked) || write.cascade.is_some();
-                self.heads.insert(
-                    key.clone(),
-                    Head {
-                        first,
-                        next: outcome.next,
-                        marked,
-                    },
-                );
+                heads.push(own);
+                let head = Head {
+                    first: own.map_or(outcome.first, |own| own.first),
+                    next: outcome.next,
+                    marked: own.is_some_and(|own| own.marked) || write.cascade.is_some(),
+                };
+                self.heads.insert(key.clone(), head);
             }
             if let Some(claim) = &write.claim {
                 let range = ClaimRange {
@@ -283,6 +299,7 @@ impl Sequencer {
         if let Some((consumer, position)) = &commit.checkpoint {
             self.checkpoints.insert(consumer.clone(), *position);
         }
+        heads
     }
 }
 

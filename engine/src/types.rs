@@ -1,6 +1,8 @@
 //! Names and numbers that must not be confused with each other.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -42,8 +44,14 @@ impl Domain {
     }
 }
 
+impl Borrow<str> for Domain {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 /// A timeline: main, or a named branch of history.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Edition(Option<Arc<str>>);
 
 impl Edition {
@@ -81,6 +89,19 @@ impl Edition {
     #[must_use]
     pub fn is_main(&self) -> bool {
         self.0.is_none()
+    }
+}
+
+impl Borrow<str> for Edition {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// As [`Borrow`] asks for: main is the empty name, which no branch has.
+impl Hash for Edition {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 

@@ -37,19 +37,24 @@ impl Pages {
         self.count == 0
     }
 
-    /// Adds a page that `fill` writes. It must write exactly `len` bytes.
-    pub fn push_with(&mut self, len: usize, fill: impl FnOnce(&mut BytesMut)) {
-        self.fields.put_u8(KEY);
-        encode_varint(len as u64, &mut self.fields);
-        let end = self.fields.len() + len;
-        fill(&mut self.fields);
-        debug_assert_eq!(self.fields.len(), end, "the page has the announced length");
-        self.count += 1;
+    /// Adds a page that consists of these parts.
+    pub fn push(&mut self, parts: &[&[u8]]) {
+        self.begin(parts.iter().map(|part| part.len() as u64).sum());
+        for part in parts {
+            self.fields.put_slice(part);
+        }
     }
 
-    /// Adds a page.
-    pub fn push(&mut self, page: &[u8]) {
-        self.push_with(page.len(), |fields| fields.put_slice(page));
+    /// Key and length of a page, gathered so that they are one copy.
+    fn begin(&mut self, len: u64) {
+        let mut head = [0; 11];
+        let mut out = head.as_mut_slice();
+        out.put_u8(KEY);
+        encode_varint(len, &mut out);
+        let left = out.len();
+        let head = head.get(..head.len() - left).unwrap_or_default();
+        self.fields.put_slice(head);
+        self.count += 1;
     }
 
     /// The pages, one after the other.
@@ -91,12 +96,16 @@ impl Pages {
         if len > buffer.remaining() as u64 {
             return skip_beyond(buffer, len);
         }
-        self.fields.put_u8(KEY);
-        encode_varint(len, &mut self.fields);
+        self.begin(len);
         // Not more than what remains, which is in memory.
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        self.fields.put(buffer.take(len));
-        self.count += 1;
+        match buffer.chunk().get(..len) {
+            Some(page) => {
+                self.fields.put_slice(page);
+                buffer.advance(len);
+            }
+            None => self.fields.put(buffer.take(len)),
+        }
         Ok(())
     }
 }
@@ -153,7 +162,7 @@ impl FromIterator<Bytes> for Pages {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pages: I) -> Self {
         let mut all = Self::default();
         for page in pages {
-            all.push(&page);
+            all.push(&[&page]);
         }
         all
     }

@@ -44,16 +44,16 @@ impl Core {
             ..commit.clone()
         };
         let hints = self.shared.hints(&plain)?;
-        let Admitted::New { outcomes, forks } = self.sequencer.admit(&plain, &hints)? else {
+        let Admitted::New(admitted) = self.sequencer.admit(&plain, &hints)? else {
             return Err(Error::Refused(
                 "an administrative commit has no claims".to_owned(),
             ));
         };
-        self.encode(commit, &outcomes, &forks, now, changes)?;
+        self.encode(commit, &admitted, now, changes)?;
         for control in &commit.controls {
             self.apply_control(control);
         }
-        let mut result = self.committed(outcomes, now);
+        let mut result = self.committed(admitted.outcomes, now);
         result.deleted = changes.deleted;
         Ok(result)
     }

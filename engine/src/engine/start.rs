@@ -61,7 +61,7 @@ pub(crate) fn recover(
         clock.now(),
         resume,
         &mut |frame| {
-            changes.apply(&index, &frame.header, &frame.payload)?;
+            changes.apply(&index, &frame.header, &frame.payload, None)?;
             pending += 1;
             replayed += 1;
             if pending == limits::REPLAY_BATCH {

@@ -3,11 +3,15 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::disk::sim::{Fail, SimDisk};
+use crate::index::keys::applied;
+use crate::index::{Base, Direction, Entry, Family, Layer, Range};
+use crate::log::{self, Sizes};
 use crate::{
     AggregateKey, Domain, Edition, Expected, Page, Root, Sequence, Span, Timestamp, Write,
 };
 use futures::executor::block_on;
 use rand::rngs::StdRng;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn open(disk: &SimDisk) -> Result<Engine> {
     let options = Options {
@@ -120,4 +124,72 @@ fn time_in_the_log_never_goes_back() {
     let engine = Engine::open_on(Arc::new(disk.clone()), None, Arc::new(clock), options).unwrap();
     let second = append(&engine, Expected::Any, "b").unwrap();
     assert!(second.recorded_at >= first.recorded_at);
+}
+
+/// Files of an index that hold nothing. Whenever they are written, the log must be there as far
+/// as they say, even if the power fails at that moment.
+struct Suspicious {
+    disk: SimDisk,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Base for Suspicious {
+    fn get(&self, _: Family, _: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &Range, _: Direction, _: usize) -> Result<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+
+    fn write(&self, layer: &Layer) -> Result<()> {
+        let entry = layer.get(Family::Meta, applied::KEY).flatten().unwrap();
+        let resume = applied::decode(entry).unwrap();
+        for seed in 0..20 {
+            let after = self.disk.crash(&mut StdRng::seed_from_u64(seed));
+            let sizes = Sizes {
+                segment_bytes: 64 * 1024,
+                cache_bytes: 0,
+            };
+            let random = Box::new(StdRng::seed_from_u64(seed));
+            let now = Timestamp::from_nanos(2);
+            let opened = log::open(
+                Arc::new(after),
+                sizes,
+                random,
+                now,
+                Some(resume),
+                &mut |_| Ok(()),
+            );
+            assert!(opened.is_ok(), "seed {seed}: {}", opened.err().unwrap());
+        }
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[test]
+fn opening_writes_only_what_is_durable_to_the_index() {
+    let options = Options {
+        segment_bytes: 64 * 1024,
+        index: IndexKind::Memory,
+        index_buffer_bytes: 1000,
+        durability: Durability::Os,
+        ..Options::default()
+    };
+    let clock = Arc::new(ManualClock::at(Timestamp::from_nanos(1)));
+    let disk = SimDisk::default();
+    let engine =
+        Engine::open_on(Arc::new(disk.clone()), None, clock.clone(), options.clone()).unwrap();
+    for _ in 0..60 {
+        append(&engine, Expected::Any, "written, not synced").unwrap();
+    }
+    let next = disk.handed_over();
+    let writes = Arc::new(AtomicUsize::new(0));
+    let base = Suspicious {
+        disk: next.clone(),
+        writes: writes.clone(),
+    };
+    Engine::open_on(Arc::new(next), Some(Box::new(base)), clock, options).unwrap();
+    assert!(writes.load(Ordering::Relaxed) > 3);
 }

@@ -3,26 +3,24 @@
 mod pending;
 
 use std::collections::BTreeMap;
+use std::slice;
 
-use super::keys::{self, Head, Location, SnapshotEntry, Timeline, correlation};
-use super::{AggregateId, Direction, Family, Index, Layer, Range, damaged};
+use super::keys::{self, Head, Location, SnapshotEntry, Timeline, applied, correlation};
+use super::{AggregateId, Direction, Family, Index, Layer, Range, Timelines, damaged};
 use crate::error::Result;
 use crate::event::{ClaimRange, Retention};
 use crate::limits::POSITION_STRIDE;
-use crate::log::codec::{BadRecord, Decoder, put_int, put_uint};
+use crate::log::codec::BadRecord;
 use crate::log::frame::Header;
 use crate::log::record::{KeyRef, Pages, Record, SnapshotRef, records};
 use crate::log::{LogEnd, Resume};
-use crate::types::{Address, Domain, Edition, Position, Sequence, Timestamp};
-
-/// Name of the entry that says how far the log has been applied.
-pub(crate) const APPLIED: &[u8] = b"applied";
+use crate::types::{Address, AggregateKey, Domain, Edition, Position, Sequence};
 
 /// Changes that become readable together.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) layer: Layer,
-    pub(crate) timelines: BTreeMap<(Edition, Domain), Timeline>,
+    pub(crate) timelines: Timelines,
     next_timeline: Option<keys::TimelineId>,
     /// Events removed with editions.
     pub(crate) deleted: u64,
@@ -30,14 +28,41 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Applies a verified commit frame on top of `index` and of earlier changes.
-    pub(crate) fn apply(&mut self, index: &Index, header: &Header, payload: &[u8]) -> Result<()> {
+    ///
+    /// The writer knows the `heads` that the aggregates with new events had, in the order of their
+    /// records; without them they are looked up.
+    pub(crate) fn apply(
+        &mut self,
+        index: &Index,
+        header: &Header,
+        payload: &[u8],
+        heads: Option<&[Option<Head>]>,
+    ) -> Result<()> {
         Applier {
             index,
             changes: self,
             header,
+            heads: heads.map(<[_]>::iter),
             after_deletion: false,
         }
         .frame(payload)
+    }
+
+    /// An aggregate's head, if it is among the changes.
+    pub(crate) fn head(&self, index: &Index, key: &AggregateKey) -> Result<Option<Head>> {
+        let known = self
+            .timelines
+            .get(key.edition.as_str(), key.domain.as_str());
+        let timeline = known.or_else(|| index.registry().get(&key.edition, &key.domain));
+        let Some(timeline) = timeline else {
+            return Ok(None);
+        };
+        let id = AggregateId {
+            timeline: timeline.id,
+            root: key.root,
+        };
+        let value = self.layer.get(Family::Heads, &id.key()).flatten();
+        value.map(Head::decode).transpose().map_err(damaged)
     }
 
     /// Whether there is anything to publish.
@@ -50,6 +75,8 @@ struct Applier<'a> {
     index: &'a Index,
     changes: &'a mut Changes,
     header: &'a Header,
+    /// See [`Changes::apply`].
+    heads: Option<slice::Iter<'a, Option<Head>>>,
     /// Whether the frame has deleted an edition: its events, which stand before that in the frame,
     /// are not those of a namesake that begins behind it.
     after_deletion: bool,
@@ -90,14 +117,17 @@ impl Applier<'_> {
                     self.settle(key, verdict, &sequences)?;
                 }
                 Record::Checkpoint { consumer, position } => {
-                    let key = consumer.as_bytes().to_vec();
-                    self.put(Family::Checkpoints, key, keys::number(position.get()));
+                    self.put(
+                        Family::Checkpoints,
+                        consumer.as_bytes(),
+                        keys::number(position.get()),
+                    );
                 }
                 Record::DeleteSnapshot { key, sequence } => {
                     let id = self.aggregate(key)?;
                     self.changes
                         .layer
-                        .remove(Family::Snapshots, id.at(sequence));
+                        .remove(Family::Snapshots, &id.at(sequence));
                 }
                 Record::Dropped { count, .. } => position = position.plus(count.into()),
             }
@@ -108,7 +138,14 @@ impl Applier<'_> {
 
     fn pages(&mut self, pages: &Pages<'_>, position: Position) -> Result<()> {
         let id = self.aggregate(pages.key)?;
-        let head = self.head(id)?;
+        let known = self.heads.as_mut().and_then(|heads| heads.next().copied());
+        let head = match known {
+            Some(head) => {
+                debug_assert_eq!(head, self.head(id)?, "the head of {:?}", pages.key);
+                head
+            }
+            None => self.head(id)?,
+        };
         let first = head
             .filter(Head::has_events)
             .map_or(pages.first, |head| head.first);
@@ -122,7 +159,7 @@ impl Applier<'_> {
             next: next.map_err(damaged)?,
             marked,
         };
-        self.put(Family::Heads, id.key().to_vec(), head.encode());
+        self.put(Family::Heads, id.key(), head.encode());
         let location = Location {
             frame: self.header.address,
             count: pages.count,
@@ -153,7 +190,7 @@ impl Applier<'_> {
         if self.get(Family::Correlations, &member)?.is_none() {
             self.put(Family::Correlations, member, Vec::new());
             let ordered = correlation::ordered(text, position);
-            self.put(Family::Correlations, ordered, id.key().to_vec());
+            self.put(Family::Correlations, ordered, id.key());
         }
         Ok(())
     }
@@ -167,7 +204,7 @@ impl Applier<'_> {
         };
         for (key, value) in self.scan(&older)? {
             if SnapshotEntry::decode(&value).map_err(damaged)?.retention != Retention::Persist {
-                self.changes.layer.remove(Family::Snapshots, key);
+                self.changes.layer.remove(Family::Snapshots, &key);
             }
         }
         let entry = SnapshotEntry {
@@ -208,7 +245,9 @@ impl Applier<'_> {
         for (name, of, timeline) in self.index.registry().iter() {
             found.insert((name.clone(), of.clone()), *timeline);
         }
-        found.extend(self.changes.timelines.clone());
+        for (name, of, timeline) in self.changes.timelines.iter() {
+            found.insert((name.clone(), of.clone()), *timeline);
+        }
         for ((name, of), mut timeline) in found {
             let meant = name.as_str() == edition && domain.is_none_or(|d| d == of.as_str());
             if !meant || timeline.deleted {
@@ -229,7 +268,7 @@ impl Applier<'_> {
             last: header.address,
             end: LogEnd::behind(header),
         };
-        self.put(Family::Meta, APPLIED.to_vec(), encode_resume(resume));
+        self.put(Family::Meta, applied::KEY, applied::encode(resume));
         let stride = |address: Address| address.get() / POSITION_STRIDE;
         if header.events > 0 && stride(header.address) != stride(header.end()) {
             let key = keys::number(header.position.get());
@@ -239,16 +278,10 @@ impl Applier<'_> {
 
     /// The aggregate's id; its timeline begins here if there is none yet.
     fn aggregate(&mut self, key: KeyRef<'_>) -> Result<AggregateId> {
-        let (edition, domain) = names(key.edition, key.domain)?;
-        let known = self
-            .changes
-            .timelines
-            .get(&(edition.clone(), domain.clone()))
-            .copied();
-        let known = known.or_else(|| self.index.registry().known(&edition, &domain));
-        let timeline = match known {
+        let timeline = match self.known(key.edition, key.domain) {
             Some(timeline) if !timeline.deleted => timeline,
             _ => {
+                let (edition, domain) = names(key.edition, key.domain)?;
                 let timeline = self.timeline(&edition, &domain);
                 self.set_timeline(edition, domain, timeline);
                 timeline
@@ -260,11 +293,14 @@ impl Applier<'_> {
         })
     }
 
+    fn known(&self, edition: &str, domain: &str) -> Option<Timeline> {
+        let changed = self.changes.timelines.get(edition, domain);
+        changed.or_else(|| self.index.registry().known(edition, domain))
+    }
+
     /// The timeline as it is, or as it begins.
     fn timeline(&mut self, edition: &Edition, domain: &Domain) -> Timeline {
-        let name = (edition.clone(), domain.clone());
-        let known = self.changes.timelines.get(&name).copied();
-        let known = known.or_else(|| self.index.registry().known(edition, domain));
+        let known = self.known(edition.as_str(), domain.as_str());
         if let Some(timeline) = known.filter(|timeline| !timeline.deleted) {
             return timeline;
         }
@@ -289,7 +325,7 @@ impl Applier<'_> {
     fn set_timeline(&mut self, edition: Edition, domain: Domain, timeline: Timeline) {
         let key = keys::timeline_key(edition.as_str(), domain.as_str());
         self.put(Family::Timelines, key, timeline.encode());
-        self.changes.timelines.insert((edition, domain), timeline);
+        self.changes.timelines.insert(edition, domain, timeline);
     }
 
     fn head(&self, id: AggregateId) -> Result<Option<Head>> {
@@ -302,7 +338,7 @@ impl Applier<'_> {
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.changes.layer.get(family, key) {
-            Some(value) => Ok(value.cloned()),
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
             None => self.index.get(family, key),
         }
     }
@@ -326,8 +362,8 @@ impl Applier<'_> {
         Ok(found)
     }
 
-    fn put(&mut self, family: Family, key: Vec<u8>, value: Vec<u8>) {
-        self.changes.layer.put(family, key, value);
+    fn put(&mut self, family: Family, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.changes.layer.put(family, key.as_ref(), value.as_ref());
     }
 }
 
@@ -336,28 +372,4 @@ fn names(edition: &str, domain: &str) -> Result<(Edition, Domain)> {
         Edition::new(edition).map_err(|_| damaged(BadRecord("an edition is malformed")))?,
         Domain::new(domain).map_err(|_| damaged(BadRecord("a domain is malformed")))?,
     ))
-}
-
-fn encode_resume(resume: Resume) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_uint(&mut out, resume.last.get());
-    put_uint(&mut out, resume.end.address.get());
-    put_uint(&mut out, resume.end.position.get());
-    put_int(&mut out, resume.end.recorded_at.nanos());
-    put_uint(&mut out, resume.end.previous.into());
-    out
-}
-
-/// Reads the value of [`APPLIED`].
-pub(crate) fn decode_resume(value: &[u8]) -> Result<Resume, BadRecord> {
-    let mut rest = Decoder(value);
-    Ok(Resume {
-        last: Address::new(rest.uint()?),
-        end: LogEnd {
-            address: Address::new(rest.uint()?),
-            position: Position::new(rest.uint()?),
-            recorded_at: Timestamp::from_nanos(rest.int()?),
-            previous: rest.u32()?,
-        },
-    })
 }

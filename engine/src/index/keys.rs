@@ -4,6 +4,7 @@
 //! behind a length byte, so that one is never a prefix of another. An aggregate's key is the
 //! number of its timeline (4 bytes) and its root (16).
 
+pub(crate) mod applied;
 pub(crate) mod cascade;
 pub(crate) mod correlation;
 

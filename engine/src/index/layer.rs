@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use smallvec::SmallVec;
+
 use super::{Direction, Entry, Family, Range};
 
-/// Bytes that an entry costs beside its key and value.
-const ENTRY_COST: usize = 64;
+/// Bytes that an entry costs beside what of it stands elsewhere: nodes of the map are two thirds
+/// full.
+const ENTRY_COST: usize = 96;
 
 /// A key with its new value, or with `None` when it is removed.
 type Change = (Vec<u8>, Option<Vec<u8>>);
 
-type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// A key or value. The usual ones stand in the map itself: comparing keys, which is most of what
+/// the writer does with a large layer, then follows no pointer for each of them.
+pub(crate) type Short = SmallVec<[u8; 24]>;
+
+type Map = BTreeMap<Short, Option<Short>>;
 
 /// New values, and removals as `None`.
 #[derive(Debug, Default)]
@@ -22,20 +29,21 @@ pub(crate) struct Layer {
 
 impl Layer {
     /// `Some(None)` for a removal, `None` when the layer says nothing about the key.
-    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<&Vec<u8>>> {
-        self.family(family).get(key).map(Option::as_ref)
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<&[u8]>> {
+        self.family(family).get(key).map(Option::as_deref)
     }
 
-    pub(crate) fn put(&mut self, family: Family, key: Vec<u8>, value: Vec<u8>) {
-        self.set(family, key, Some(value));
+    pub(crate) fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
+        self.set(family, key.into(), Some(value.into()));
     }
 
-    pub(crate) fn remove(&mut self, family: Family, key: Vec<u8>) {
-        self.set(family, key, None);
+    pub(crate) fn remove(&mut self, family: Family, key: &[u8]) {
+        self.set(family, key.into(), None);
     }
 
-    fn set(&mut self, family: Family, key: Vec<u8>, value: Option<Vec<u8>>) {
-        let size = key.len() + value.as_ref().map_or(0, Vec::len) + ENTRY_COST;
+    fn set(&mut self, family: Family, key: Short, value: Option<Short>) {
+        let elsewhere = |short: &Short| if short.spilled() { short.len() } else { 0 };
+        let size = elsewhere(&key) + value.as_ref().map_or(0, elsewhere) + ENTRY_COST;
         let replaced = self
             .families
             .get_mut(family.number())
@@ -83,7 +91,7 @@ impl Layer {
         let found = self
             .family(range.family)
             .range::<[u8], _>((Bound::Included(range.from.as_slice()), to))
-            .map(|(key, value)| (key.clone(), value.clone()));
+            .map(|(key, value)| (key.to_vec(), value.as_deref().map(<[u8]>::to_vec)));
         match direction {
             Direction::Forwards => found.take(limit).collect(),
             Direction::Backwards => found.rev().take(limit).collect(),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub(crate) use keys::{AggregateId, Family};
 pub(crate) use layer::Layer;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Registry, Timelines};
 
 use crate::error::{Error, Result};
 use crate::event::ClaimRange;
@@ -109,9 +109,9 @@ impl Index {
 
     /// Where the log has been applied up to.
     pub(crate) fn applied(&self) -> Result<Option<Resume>> {
-        let value = self.get(Family::Meta, apply::APPLIED)?;
+        let value = self.get(Family::Meta, keys::applied::KEY)?;
         value
-            .map(|value| apply::decode_resume(&value))
+            .map(|value| keys::applied::decode(&value))
             .transpose()
             .map_err(damaged)
     }
@@ -135,14 +135,14 @@ impl Index {
         {
             let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(value) = layers.active.get(family, key) {
-                return Ok(value.cloned());
+                return Ok(value.map(<[u8]>::to_vec));
             }
             if let Some(value) = layers
                 .frozen
                 .as_ref()
                 .and_then(|frozen| frozen.get(family, key))
             {
-                return Ok(value.cloned());
+                return Ok(value.map(<[u8]>::to_vec));
             }
         }
         match &self.base {
@@ -261,7 +261,7 @@ impl Index {
                 .registry
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            registry.apply(changes.timelines);
+            registry.apply(&changes.timelines);
         }
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
         layers.active.extend(changes.layer);

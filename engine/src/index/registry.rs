@@ -9,31 +9,51 @@ use crate::types::{Address, Domain, Edition};
 /// Every timeline that was ever written to. About 200 bytes each.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    by_name: BTreeMap<(Edition, Domain), Timeline>,
+    by_name: Timelines,
     by_id: BTreeMap<TimelineId, (Edition, Domain)>,
+}
+
+/// Timelines by edition and domain. Found by borrowed names, as records have them.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Timelines(BTreeMap<Edition, BTreeMap<Domain, Timeline>>);
+
+impl Timelines {
+    pub(crate) fn get(&self, edition: &str, domain: &str) -> Option<Timeline> {
+        self.0.get(edition)?.get(domain).copied()
+    }
+
+    pub(crate) fn insert(&mut self, edition: Edition, domain: Domain, timeline: Timeline) {
+        self.0.entry(edition).or_default().insert(domain, timeline);
+    }
+
+    /// In the order of their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Edition, &Domain, &Timeline)> {
+        self.0.iter().flat_map(|(edition, domains)| {
+            domains
+                .iter()
+                .map(move |(domain, timeline)| (edition, domain, timeline))
+        })
+    }
 }
 
 impl Registry {
     /// The timeline of an edition in a domain, unless it does not exist or was deleted.
     pub(crate) fn get(&self, edition: &Edition, domain: &Domain) -> Option<Timeline> {
-        self.known(edition, domain)
+        self.known(edition.as_str(), domain.as_str())
             .filter(|timeline| !timeline.deleted)
     }
 
     /// The same, deleted ones included.
-    pub(crate) fn known(&self, edition: &Edition, domain: &Domain) -> Option<Timeline> {
-        self.by_name
-            .get(&(edition.clone(), domain.clone()))
-            .copied()
+    pub(crate) fn known(&self, edition: &str, domain: &str) -> Option<Timeline> {
+        self.by_name.get(edition, domain)
     }
 
     /// Names of a timeline that was not deleted.
     pub(crate) fn name(&self, id: TimelineId) -> Option<(Edition, Domain)> {
-        let name = self.by_id.get(&id)?;
-        self.by_name
-            .get(name)
-            .filter(|t| t.id == id && !t.deleted)
-            .map(|_| name.clone())
+        let (edition, domain) = self.by_id.get(&id)?;
+        self.get(edition, domain)
+            .filter(|timeline| timeline.id == id)
+            .map(|_| (edition.clone(), domain.clone()))
     }
 
     /// Names of a timeline, of a deleted one too.
@@ -51,8 +71,7 @@ impl Registry {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Edition, &Domain, &Timeline)> {
         self.by_name
             .iter()
-            .filter(|(_, timeline)| !timeline.deleted)
-            .map(|((edition, domain), timeline)| (edition, domain, timeline))
+            .filter(|(_, _, timeline)| !timeline.deleted)
     }
 
     /// The number that no timeline has had yet.
@@ -64,7 +83,7 @@ impl Registry {
 
     /// How many timelines were ever deleted.
     pub(crate) fn deletions(&self) -> u32 {
-        let alive = self.by_name.values().filter(|t| !t.deleted).count();
+        let alive = self.iter().count();
         u32::try_from(self.by_id.len() - alive.min(self.by_id.len())).unwrap_or(u32::MAX)
     }
 
@@ -80,15 +99,15 @@ impl Registry {
         Ok(())
     }
 
-    pub(crate) fn apply(&mut self, timelines: BTreeMap<(Edition, Domain), Timeline>) {
-        for ((edition, domain), timeline) in timelines {
-            self.set(edition, domain, timeline);
+    pub(crate) fn apply(&mut self, timelines: &Timelines) {
+        for (edition, domain, timeline) in timelines.iter() {
+            self.set(edition.clone(), domain.clone(), *timeline);
         }
     }
 
     fn set(&mut self, edition: Edition, domain: Domain, timeline: Timeline) {
         self.by_id
             .insert(timeline.id, (edition.clone(), domain.clone()));
-        self.by_name.insert((edition, domain), timeline);
+        self.by_name.insert(edition, domain, timeline);
     }
 }

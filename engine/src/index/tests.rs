@@ -39,8 +39,8 @@ impl Base for Arc<MapBase> {
         for family in Family::ALL {
             for (key, value) in layer.family(family) {
                 match value {
-                    Some(value) => map.insert((family, key.clone()), value.clone()),
-                    None => map.remove(&(family, key.clone())),
+                    Some(value) => map.insert((family, key.to_vec()), value.to_vec()),
+                    None => map.remove(&(family, key.to_vec())),
                 };
             }
         }
@@ -78,11 +78,11 @@ proptest! {
             let mut changes = apply::Changes::default();
             match op {
                 Op::Put(k, v) => {
-                    changes.layer.put(Family::Heads, vec![k], vec![v]);
+                    changes.layer.put(Family::Heads, &[k], &[v]);
                     model.insert(vec![k], vec![v]);
                 }
                 Op::Remove(k) => {
-                    changes.layer.remove(Family::Heads, vec![k]);
+                    changes.layer.remove(Family::Heads, &[k]);
                     model.remove(&vec![k]);
                 }
                 Op::WriteOut => index.write_out().unwrap(),
@@ -131,7 +131,7 @@ fn the_writer_waits_for_files_that_are_slow() {
     let (open, gate) = std::sync::mpsc::channel();
     let index = Index::new(Some(Box::new(Gate(Mutex::new(gate))))).unwrap();
     let mut changes = apply::Changes::default();
-    changes.layer.put(Family::Heads, vec![1], vec![2; 1000]);
+    changes.layer.put(Family::Heads, &[1], &[2; 1000]);
     index.publish(changes);
     let order = Mutex::new(Vec::new());
     let ready = std::sync::Barrier::new(2);
@@ -181,7 +181,7 @@ fn what_could_not_be_written_out_stays_readable() {
     let index = Index::new(Some(Box::new(Reluctant::default()))).unwrap();
     let put = |key: u8| {
         let mut changes = apply::Changes::default();
-        changes.layer.put(Family::Heads, vec![key], vec![key]);
+        changes.layer.put(Family::Heads, &[key], &[key]);
         index.publish(changes);
     };
     let read = || [1, 2].map(|key| index.get(Family::Heads, &[key]).unwrap());

@@ -1,5 +1,6 @@
 //! Opening a log after whatever ended the last process.
 
+mod folder;
 mod tail;
 
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 use rand::RngCore;
 
 use super::frame::{Kind, Malformed};
-use super::segment::{SEALED, parse_segment_name, sealed_name};
 use super::writer::{LogEnd, LogParts, publish_segment};
 use super::{Frame, FrameReader, Log, LogWriter, Segment, SegmentHeader, Spare};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::types::{Address, Timestamp};
+pub(crate) use folder::open_segments;
+use folder::{remove_doubles, remove_unfinished};
 use tail::{Tail, cut, examine_tail, file_end, write_again};
 
 /// How far the index has applied the log: where the scan begins, and evidence that the log was
@@ -90,7 +92,8 @@ pub(crate) fn decide(evidence: Evidence) -> Action {
 
 /// Opens the log in a folder, creating it in an empty one.
 ///
-/// Every frame from `resume` on is verified and handed to `apply` in order.
+/// Every frame from `resume` on is verified and handed to `apply` in order, when it is on the disk
+/// for good: what was applied may be written to the index's files at once.
 ///
 /// # Errors
 /// [`Error::Corrupt`] when acknowledged data is damaged, [`Error::Unsupported`] for a newer
@@ -121,10 +124,22 @@ pub(crate) fn open(
     if let Some(resume) = resume {
         check_applied(&log, resume)?;
     }
-    let mut proven = start.address;
-    let (end, problem) = scan(&log, start, &mut |frame| {
+    // The end is found first, within the newest segment: the ones before it were synced when it
+    // began.
+    let tail = if start.address > active.header.base {
+        start
+    } else {
+        // A segment may have been begun at a later time than its first frame's.
+        let recorded_at = Timestamp::from_nanos(i64::MIN);
+        LogEnd {
+            recorded_at,
+            ..start_of(&active)
+        }
+    };
+    let mut proven = tail.address;
+    let (end, problem) = scan(&log, tail, &mut |frame| {
         proven = proven.max(frame.header.durable);
-        apply(frame)
+        Ok(())
     })?;
     let cut_bytes = settle_end(&log, &active, end, problem)?;
     // What a reader is shown must not be losable: the last process may have died between its
@@ -137,6 +152,11 @@ pub(crate) fn open(
     // Or between naming the newest segment and making the name last.
     disk.sync_folder()
         .map_err(Error::io("syncing the log's folder"))?;
+    let found = end.address;
+    let (end, problem) = scan(&log, start, apply)?;
+    if end.address != found {
+        return Err(refusal(&log, &active, end, problem));
+    }
     let database_id = active.header.database_id;
     let parts = LogParts {
         disk,
@@ -155,13 +175,13 @@ pub(crate) fn open(
     })
 }
 
-/// Where the frames of the first segment begin.
-pub(crate) fn start_of(first: &Segment) -> LogEnd {
+/// Where the frames of a segment begin.
+pub(crate) fn start_of(segment: &Segment) -> LogEnd {
     LogEnd {
-        address: first.header.base,
-        position: first.header.position,
-        recorded_at: first.header.created_at,
-        previous: first.header.previous,
+        address: segment.header.base,
+        position: segment.header.position,
+        recorded_at: segment.header.created_at,
+        previous: segment.header.previous,
     }
 }
 
@@ -174,91 +194,6 @@ fn no_segments() -> Error {
                   backup, or remove the index too to start empty"
             .to_owned(),
     }
-}
-
-/// Removes files that never became a segment.
-fn remove_unfinished(disk: &dyn Disk) -> Result<()> {
-    for name in disk.list().map_err(Error::io("listing the log's folder"))? {
-        if name.ends_with(".tmp") {
-            disk.remove(&name)
-                .map_err(Error::io(format!("removing log/{name}")))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes files that are there twice: a crash came between the appearance of a rewritten segment
-/// and the removal of the original. The rewritten one was verified before it got its name; if it
-/// was damaged since, the original is kept instead.
-fn remove_doubles(disk: &dyn Disk) -> Result<()> {
-    let names = disk.list().map_err(Error::io("listing the log's folder"))?;
-    for name in &names {
-        let Some(base) = parse_segment_name(name).filter(|_| !name.ends_with(SEALED)) else {
-            continue;
-        };
-        let sealed = sealed_name(base);
-        if !names.contains(&sealed) {
-            continue;
-        }
-        let whole = Segment::open(disk, &sealed)
-            .and_then(|segment| super::sealed::check(&Arc::new(segment)));
-        let double = match whole {
-            Ok(()) => name,
-            Err(error) => {
-                tracing::warn!(%error, "a rewritten segment is damaged; its original is there");
-                &sealed
-            }
-        };
-        disk.remove(double)
-            .map_err(Error::io(format!("removing log/{double}")))?;
-    }
-    Ok(())
-}
-
-/// Opens every segment, in address order. Where a segment and its rewritten form are both there,
-/// the original counts.
-pub(crate) fn open_segments(disk: &dyn Disk) -> Result<Vec<Arc<Segment>>> {
-    let mut names = disk.list().map_err(Error::io("listing the log's folder"))?;
-    names.retain(|name| parse_segment_name(name).is_some());
-    names.sort();
-    names.dedup_by_key(|name| parse_segment_name(name));
-    let segments = names
-        .iter()
-        .map(|name| Segment::open(disk, name).map(Arc::new))
-        .collect::<Result<Vec<_>>>()?;
-    check_segments(&segments)?;
-    Ok(segments)
-}
-
-/// Checks what the segment headers say of each other.
-fn check_segments(segments: &[Arc<Segment>]) -> Result<()> {
-    let Some(first) = segments.first() else {
-        return Ok(());
-    };
-    if first.header.base != Address::default() {
-        return Err(first.corrupt(Address::default(), "the log's first segment is missing"));
-    }
-    for segment in segments {
-        if segment.header.database_id != first.header.database_id {
-            return Err(segment.corrupt(segment.header.base, "the segment is of another database"));
-        }
-    }
-    for (n, segment) in segments.iter().enumerate() {
-        let Some(sealed) = &segment.sealed else {
-            continue;
-        };
-        let end = sealed.end();
-        let follows = segments.get(n + 1).is_some_and(|next| {
-            let next = &next.header;
-            next.base == end.address
-                && next.position == end.position
-                && next.previous == end.previous
-        });
-        if !follows {
-            return Err(segment.corrupt(end.address, "the segment that follows it is missing"));
-        }
-    }
-    Ok(())
 }
 
 fn create(
@@ -358,14 +293,14 @@ fn settle_end(log: &Log, active: &Segment, end: LogEnd, problem: Malformed) -> R
     match action {
         Action::Open => Ok(0),
         Action::Cut => cut(active, end.address, last_byte),
-        Action::Refuse => {
-            let segment = log.segment_at(end.address).map(|(segment, _)| segment);
-            Err(segment
-                .as_deref()
-                .unwrap_or(active)
-                .corrupt(end.address, acknowledged(problem)))
-        }
+        Action::Refuse => Err(refusal(log, active, end, problem)),
     }
+}
+
+fn refusal(log: &Log, active: &Segment, end: LogEnd, problem: Malformed) -> Error {
+    let segment = log.segment_at(end.address).map(|(segment, _)| segment);
+    let segment = segment.as_deref().unwrap_or(active);
+    segment.corrupt(end.address, acknowledged(problem))
 }
 
 /// What to do about the place where the frames end, and the last byte there that is not zero.

@@ -91,8 +91,8 @@ impl Base for SimBase {
         for family in Family::ALL {
             for (key, value) in layer.family(family) {
                 match value {
-                    Some(value) => files.now.insert((family, key.clone()), value.clone()),
-                    None => files.now.remove(&(family, key.clone())),
+                    Some(value) => files.now.insert((family, key.to_vec()), value.to_vec()),
+                    None => files.now.remove(&(family, key.to_vec())),
                 };
             }
         }

@@ -172,7 +172,7 @@ mod files {
                 break;
             }
             if is_commit(&frame) {
-                changes.apply(index, &frame.header, &frame.payload)?;
+                changes.apply(index, &frame.header, &frame.payload, None)?;
                 commits += 1;
                 if commits % REPLAY_BATCH as u64 == 0 {
                     index.publish(std::mem::take(&mut changes));

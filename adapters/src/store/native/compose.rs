@@ -4,7 +4,7 @@
 use angzarr_engine::{Page, PageMark, Sequence, Span, Timestamp};
 use angzarr_proto::store::v1::Pages;
 use angzarr_proto::{Dialect, v1};
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use v1::event_page::Payload;
@@ -129,48 +129,46 @@ pub(super) struct PageParts<'a> {
 }
 
 impl PageParts<'_> {
-    /// Bytes of the encoded page.
-    fn encoded_len(&self) -> usize {
-        let sequence = encoded_len_varint(u64::from(self.sequence.get()));
-        let created_at = convert::timestamp(self.created_at).encoded_len();
-        let cascade = self.cascade.len();
-        let no_commit = if self.no_commit { 2 } else { 0 };
-        let cascade = if cascade == 0 {
-            0
-        } else {
-            1 + encoded_len_varint(cascade as u64) + cascade
-        };
-        // Header and time are short: their lengths take a byte each.
-        (2 + 1 + sequence) + (2 + created_at) + self.body.len() + no_commit + cascade
-    }
-
-    fn encode(&self, out: &mut impl BufMut) {
-        let sequence = u64::from(self.sequence.get());
-        encode_key(HEADER, WireType::LengthDelimited, out);
-        encode_varint(1 + encoded_len_varint(sequence) as u64, out);
-        encode_key(SEQUENCE, WireType::Varint, out);
-        encode_varint(sequence, out);
-        let created_at = convert::timestamp(self.created_at);
-        encode_key(CREATED_AT, WireType::LengthDelimited, out);
-        encode_varint(created_at.encoded_len() as u64, out);
-        created_at.encode_raw(out);
-        out.put_slice(self.body);
-        if self.no_commit {
-            encode_key(NO_COMMIT, WireType::Varint, out);
-            encode_varint(1, out);
-        }
-        if !self.cascade.is_empty() {
-            encode_key(CASCADE_ID, WireType::LengthDelimited, out);
-            encode_varint(self.cascade.len() as u64, out);
-            out.put_slice(self.cascade.as_bytes());
-        }
-    }
-
     /// Adds the encoded page to others.
     pub(super) fn push_to(&self, pages: &mut Pages) {
-        pages.push_with(self.encoded_len(), |out| self.encode(out));
+        let mut head = [0; HEAD_MAX];
+        pages.push(&[self.head(&mut head), self.body, &self.tail()]);
+    }
+
+    /// What stands before the stored bytes, gathered so that it is one copy.
+    fn head<'a>(&self, buffer: &'a mut [u8; HEAD_MAX]) -> &'a [u8] {
+        let mut out = buffer.as_mut_slice();
+        let sequence = u64::from(self.sequence.get());
+        encode_key(HEADER, WireType::LengthDelimited, &mut out);
+        encode_varint(1 + encoded_len_varint(sequence) as u64, &mut out);
+        encode_key(SEQUENCE, WireType::Varint, &mut out);
+        encode_varint(sequence, &mut out);
+        let created_at = convert::timestamp(self.created_at);
+        encode_key(CREATED_AT, WireType::LengthDelimited, &mut out);
+        encode_varint(created_at.encoded_len() as u64, &mut out);
+        created_at.encode_raw(&mut out);
+        let left = out.len();
+        buffer.get(..HEAD_MAX - left).unwrap_or_default()
+    }
+
+    /// What stands behind them: nothing for most pages.
+    fn tail(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.no_commit {
+            encode_key(NO_COMMIT, WireType::Varint, &mut out);
+            encode_varint(1, &mut out);
+        }
+        if !self.cascade.is_empty() {
+            encode_key(CASCADE_ID, WireType::LengthDelimited, &mut out);
+            encode_varint(self.cascade.len() as u64, &mut out);
+            out.extend_from_slice(self.cascade.as_bytes());
+        }
+        out
     }
 }
+
+/// Bytes of a sequence and a time with their keys and lengths, at most: 8 and 23.
+const HEAD_MAX: usize = 32;
 
 /// Encodes pages behind each other, so that a chunk of them is one allocation.
 #[derive(Default)]
@@ -189,7 +187,10 @@ impl Composer {
     }
 
     pub(super) fn push(&mut self, page: &PageParts<'_>) {
-        page.encode(&mut self.buffer);
+        let mut head = [0; HEAD_MAX];
+        for part in [page.head(&mut head), page.body, &page.tail()] {
+            self.buffer.extend_from_slice(part);
+        }
         self.ends.push(self.buffer.len());
     }
 

@@ -44,10 +44,10 @@ impl Applier<'_> {
         let (before, since) = info.unwrap_or((0, self.header.recorded_at));
         let after = change(before);
         if after == 0 {
-            self.changes.layer.remove(Family::Cascades, key);
+            self.changes.layer.remove(Family::Cascades, &key);
             self.changes
                 .layer
-                .remove(Family::Cascades, cascade::aged(since, text));
+                .remove(Family::Cascades, &cascade::aged(since, text));
         } else {
             self.put(Family::Cascades, key, cascade::encode_info(after, since));
             if before == 0 {
@@ -93,7 +93,7 @@ impl Applier<'_> {
                 self.no_longer_pending(&mark.cascade, id, sequence)?;
             }
         }
-        self.put(Family::Heads, id.key().to_vec(), head.encode());
+        self.put(Family::Heads, id.key(), head.encode());
         Ok(())
     }
 
@@ -104,7 +104,7 @@ impl Applier<'_> {
         sequence: Sequence,
     ) -> Result<()> {
         let key = cascade::participant(text, id, sequence);
-        self.changes.layer.remove(Family::Cascades, key);
+        self.changes.layer.remove(Family::Cascades, &key);
         self.count_pending(text, |pending| pending.saturating_sub(1))
     }
 

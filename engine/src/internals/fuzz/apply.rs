@@ -26,7 +26,7 @@ pub fn apply(data: &[u8]) {
     let mut good = 0;
     for (header, payload) in &frames {
         let mut changes = Changes::default();
-        if changes.apply(&plain, header, payload).is_err() {
+        if changes.apply(&plain, header, payload, None).is_err() {
             break;
         }
         plain.publish(changes);
@@ -58,7 +58,7 @@ pub fn apply(data: &[u8]) {
 fn publish(index: &Index, frames: &[(Header, Vec<u8>)]) {
     let mut changes = Changes::default();
     for (header, payload) in frames {
-        changes.apply(index, header, payload).unwrap();
+        changes.apply(index, header, payload, None).unwrap();
     }
     index.publish(changes);
 }
@@ -151,8 +151,8 @@ impl Base for Arc<MapBase> {
         for family in Family::ALL {
             for (key, value) in layer.family(family) {
                 match value {
-                    Some(value) => stored.map.insert((family, key.clone()), value.clone()),
-                    None => stored.map.remove(&(family, key.clone())),
+                    Some(value) => stored.map.insert((family, key.to_vec()), value.to_vec()),
+                    None => stored.map.remove(&(family, key.to_vec())),
                 };
             }
         }

@@ -3,7 +3,7 @@
 use super::Input;
 use crate::event::{ClaimRange, Retention};
 use crate::index::AggregateId;
-use crate::index::apply::decode_resume;
+use crate::index::keys::applied;
 use crate::index::keys::{
     self, Head, Location, Mark, SnapshotEntry, Timeline, cascade, correlation,
 };
@@ -47,7 +47,7 @@ fn read_values(value: &[u8]) {
     if let Ok(number) = keys::parse_number(value) {
         assert_eq!(keys::number(number), value[..8]);
     }
-    let _ = decode_resume(value);
+    let _ = applied::decode(value);
 }
 
 fn read_keys(key: &[u8]) {
