@@ -119,9 +119,11 @@ test-rust: rocksdb
 	$(call say,Rust tests)
 	@$(BUILD_ALL)
 	@if command -v cargo-nextest >/dev/null; then \
-	  $(WITH_ROCKSDB) $(CARGO) nextest run $(ALL); \
+	  $(WITH_ROCKSDB) $(CARGO) nextest run $(ALL) && \
+	  ANGZARR_TEST_STORE=remote $(WITH_ROCKSDB) $(CARGO) nextest run $(ALL) -E 'binary(coordinator)'; \
 	else \
-	  $(WITH_ROCKSDB) $(CARGO) test $(ALL) --lib --bins --tests --no-fail-fast; \
+	  $(WITH_ROCKSDB) $(CARGO) test $(ALL) --lib --bins --tests --no-fail-fast && \
+	  ANGZARR_TEST_STORE=remote $(WITH_ROCKSDB) $(CARGO) test $(ALL) --test coordinator; \
 	fi
 
 test-doc: rocksdb

@@ -6,7 +6,8 @@ use std::{env, fs};
 
 const ROOT: &str = "proto";
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
+    "angzarr/admin/v1/consumers.proto",
     "angzarr/admin/v1/dead_letters.proto",
     "angzarr/internal/v1/internal.proto",
     "angzarr/store/v1/store.proto",

@@ -14,5 +14,5 @@ pub use bus::channel::ChannelBus;
 pub use bus::{BusError, BusStream, EventBus};
 pub use error::StoreError;
 pub use store::native::{Limits, NativeStore, backup_of};
-pub use store::remote::{RemoteStore, RemoteTls};
+pub use store::remote::{RemoteStore, RemoteTls, channel};
 pub use store::{BackupStream, EventStore, ReadStream, RecordStream, Result};

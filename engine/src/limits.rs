@@ -41,7 +41,7 @@ pub const CLAIMS_CACHED: usize = if SMALL { 6 } else { 50_000 };
 pub const SCAN_STEP: usize = if SMALL { 4 } else { 1024 };
 
 /// Bytes of frames in a block of a sealed segment: what is decompressed to read one of them.
-pub const BLOCK_BYTES: usize = if SMALL { 1024 } else { 64 * 1024 };
+pub const BLOCK_BYTES: usize = if SMALL { 1024 } else { 16 * 1024 };
 /// Largest block: one that holds a single frame of the largest size. A length read from disk is
 /// held to it before memory is reserved for it.
 pub const BLOCK_MAX: usize = PAYLOAD_MAX as usize + BLOCK_BYTES;

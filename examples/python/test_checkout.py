@@ -56,6 +56,8 @@ class Processes:
             "ANGZARR_DATA": str(Path(self.folder.name) / "data"),
             "ORDERS_DB": self.database,
             "PORT": str(self.ports[name]),
+            "CASCADE_TIMEOUT": "5s",
+            "CASCADE_CHECK": "200ms",
         }
         for component in COMPONENTS:
             environment[f"{component.upper()}_PORT"] = str(self.ports[component])
@@ -159,6 +161,37 @@ class CheckoutTest(unittest.TestCase):
             story.history(client, "payment", order), ["PaymentTaken(amount_cents=100)"]
         )
         self.assertEqual(self.status(order), "confirmed")
+
+    def test_a_checkout_in_two_phases_is_seen_when_it_is_committed(self):
+        client = story.DomainClient.connect(self.processes.endpoint)
+        self.addCleanup(client.close)
+        order = story.uuid4()
+        story.check_out(client, order, "Eve", 100, f"checkout-{order}")
+        for domain in ("order", "payment"):
+            self.assertEqual(story.history(client, domain, order), [])
+            self.assertGreater(story.pages(client, domain, order), 0)
+        story.commit(client, f"checkout-{order}")
+        self.assertEqual(
+            story.history(client, "order", order),
+            ["OrderPlaced(customer=Eve, total_cents=100)", "OrderConfirmed()"],
+        )
+        self.assertEqual(
+            story.history(client, "payment", order), ["PaymentTaken(amount_cents=100)"]
+        )
+        until(lambda: self.status(order) == "confirmed", self.processes)
+
+    def test_a_checkout_that_nobody_commits_times_out(self):
+        client = story.DomainClient.connect(self.processes.endpoint)
+        self.addCleanup(client.close)
+        order = story.uuid4()
+        story.check_out(client, order, "Fay", 100, f"checkout-{order}")
+        before = story.pages(client, "payment", order)
+        until(lambda: story.pages(client, "payment", order) > before, self.processes)
+        too_late = story.commit(client, f"checkout-{order}")
+        self.assertEqual(list(too_late.events.pages), [])
+        for domain in ("order", "payment"):
+            self.assertEqual(story.history(client, domain, order), [])
+        self.assertIsNone(self.status(order))
 
     def test_a_kill_in_between_loses_nothing_and_doubles_nothing(self):
         client = story.DomainClient.connect(self.processes.endpoint)

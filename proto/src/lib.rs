@@ -31,7 +31,7 @@ pub mod internal {
     pub use crate::generated::angzarr::internal::v1;
 }
 
-/// Events of the server's own administration.
+/// Administration: consumers, and events about dead letters.
 pub mod admin {
     /// Package `angzarr.admin.v1`.
     pub mod v1 {

@@ -12,18 +12,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use self::storage::Opened;
+pub(crate) use self::tls::choose_tls_provider;
 use crate::{
     admin::DeadLetters,
     claim_check::ClaimCheck,
     cli::{Exit, Failure},
     config::{Config, Payloads},
-    coordinator::{Coordinator, Queries, Streams},
+    coordinator::{Coordinator, Queries, Reactions, Streams},
     grpc::{GrpcServer, ServeError},
     listener::Listener,
     output::{Ink, Output},
     service::{
-        CommandService, DeadLetterService, ProcessManagerService, ProjectorService, QueryService,
-        SagaService, StoreService, StreamService,
+        CommandService, ConsumerService, DeadLetterService, ProcessManagerService,
+        ProjectorService, QueryService, SagaService, StoreService, StreamService,
     },
     telemetry::{self, MeteredStore},
 };
@@ -64,7 +65,7 @@ pub enum RunError {
 
 /// A server that has its data open and its addresses bound, and may serve.
 pub struct Instance {
-    coordinator: Arc<Coordinator>,
+    reactions: Reactions,
     opened: Opened,
     listeners: Vec<Listener>,
     urls: Vec<String>,
@@ -105,6 +106,7 @@ impl Instance {
         let coordinator = Coordinator::new(store.clone(), registry.clone(), settings)
             .with_descriptors(json.clone());
         let coordinator = Arc::new(coordinator);
+        let reactions = coordinator.reactions(&shutdown);
         let letters = DeadLetters::new(store.clone(), coordinator.clone(), json.clone());
         let bytes = limits.message_bytes;
         let grpc = StoreService::new(store.clone(), shutdown.clone())
@@ -113,6 +115,11 @@ impl Instance {
             .with_http(telemetry::router(store.clone()))
             .add_service(CommandService::server(coordinator.clone(), bytes))
             .add_service(DeadLetterService::server(Arc::new(letters), bytes))
+            .add_service(ConsumerService::server(
+                reactions.consumers(),
+                store.clone(),
+                bytes,
+            ))
             .add_service(SagaService::server(coordinator.clone(), bytes))
             .add_service(ProcessManagerService::server(coordinator.clone(), bytes))
             .add_service(ProjectorService::server(coordinator.clone(), bytes))
@@ -145,7 +152,7 @@ impl Instance {
         }
         let drain = config.server.drain_timeout;
         Ok(Self {
-            coordinator,
+            reactions,
             opened,
             listeners,
             urls,
@@ -177,7 +184,7 @@ impl Instance {
         let health = self.grpc.health();
         let (store, shutdown) = (self.opened.store(), self.shutdown.clone());
         let watching = tokio::spawn(async move { health.follow_store(store, shutdown).await });
-        let consumers = self.coordinator.start_reactions(&self.shutdown);
+        let reacting = self.reactions.start();
         let sweeping = self.sweeping.map(|(claim_check, payloads)| {
             let (store, shutdown) = (self.opened.store(), self.shutdown.clone());
             let (retention, every) = (payloads.retention, payloads.sweep_interval);
@@ -192,11 +199,10 @@ impl Instance {
             .serve(self.listeners, self.shutdown.clone(), self.drain)
             .await;
         self.shutdown.cancel();
-        consumers.stopped().await;
+        reacting.stopped().await;
         if let Some(Err(error)) = futures::future::OptionFuture::from(sweeping).await {
             tracing::error!(%error, "sweeping payloads ended early");
         }
-        drop(self.coordinator);
         if let Err(error) = watching.await {
             tracing::error!(%error, "the health check ended early");
         }

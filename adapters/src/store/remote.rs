@@ -89,38 +89,7 @@ impl RemoteStore {
     /// [`StoreError::Invalid`] when the text is not such an address, or the certificates are
     /// none.
     pub fn connect_with(url: &str, tls: Option<RemoteTls>) -> Result<Self> {
-        let schemes: &[&str] = match tls {
-            Some(_) => &["https://"],
-            None => &["http://", "unix:"],
-        };
-        let scheme_known = schemes.iter().any(|scheme| url.starts_with(scheme));
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .ok()
-            .filter(|_| scheme_known);
-        let mut endpoint = endpoint.ok_or_else(|| {
-            let forms = match tls {
-                Some(_) => "https://host:port",
-                None => "http://host:port or unix:/path",
-            };
-            StoreError::Invalid(format!(
-                "store url {url:?} is not an address: write {forms}"
-            ))
-        })?;
-        if let Some(tls) = tls {
-            endpoint = endpoint.tls_config(tls.config()).map_err(|error| {
-                StoreError::Invalid(format!(
-                    "the certificates for {url} cannot be used: {error}"
-                ))
-            })?;
-        }
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_DEADLINE)
-            .max_frame_size(FRAME_BYTES_MAX)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_while_idle(true);
-        Ok(Self::over(endpoint.connect_lazy()))
+        Ok(Self::over(channel(url, tls)?))
     }
 
     /// Makes a store of an existing channel.
@@ -140,6 +109,45 @@ impl RemoteStore {
             admin: AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX),
         }
     }
+}
+
+/// A channel to the server at `url`, opened with the first call. See [`RemoteStore::connect_with`].
+///
+/// # Errors
+/// [`StoreError::Invalid`]
+pub fn channel(url: &str, tls: Option<RemoteTls>) -> Result<Channel> {
+    let schemes: &[&str] = match tls {
+        Some(_) => &["https://"],
+        None => &["http://", "unix:"],
+    };
+    let scheme_known = schemes.iter().any(|scheme| url.starts_with(scheme));
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .ok()
+        .filter(|_| scheme_known);
+    let mut endpoint = endpoint.ok_or_else(|| {
+        let forms = match tls {
+            Some(_) => "https://host:port",
+            None => "http://host:port or unix:/path",
+        };
+        StoreError::Invalid(format!(
+            "store url {url:?} is not an address: write {forms}"
+        ))
+    })?;
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls.config()).map_err(|error| {
+            StoreError::Invalid(format!(
+                "the certificates for {url} cannot be used: {error}"
+            ))
+        })?;
+    }
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_DEADLINE)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    Ok(endpoint.connect_lazy())
 }
 
 /// Implements the port: the unary calls as listed, and the streams, which differ in nothing

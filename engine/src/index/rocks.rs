@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
-    FlushOptions, IteratorMode, Options, ReadOptions, SliceTransform, WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompactionStyle,
+    DBCompressionType, DataBlockIndexType, FlushOptions, IteratorMode, Options, ReadOptions,
+    SliceTransform, UniversalCompactOptions, WriteBatch, WriteOptions,
 };
 
 use super::{AggregateId, Base, Direction, Entry, Family, Layer, Range};
@@ -19,7 +20,7 @@ pub(crate) struct Rocks {
 impl Rocks {
     /// Opens the database in a folder, or creates it.
     pub(crate) fn open(folder: &Path, cache_bytes: usize, buffer_bytes: usize) -> Result<Self> {
-        let cache = Cache::new_lru_cache(cache_bytes);
+        let cache = new_cache(cache_bytes);
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -40,7 +41,7 @@ impl Rocks {
 
     /// Opens the database in a folder for reading; changes nothing there.
     pub(crate) fn open_read_only(folder: &Path, cache_bytes: usize) -> Result<Self> {
-        let cache = Cache::new_lru_cache(cache_bytes);
+        let cache = new_cache(cache_bytes);
         let mut options = Options::default();
         options.set_max_open_files(512);
         let families = Family::ALL.map(|family| {
@@ -77,19 +78,51 @@ fn family_options(family: Family, cache: &Cache, buffer_bytes: usize) -> Options
     blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
     blocks.set_format_version(5);
     let mut options = Options::default();
-    options.set_block_based_table_factory(&blocks);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options.set_write_buffer_size(buffer_bytes.saturating_mul(2));
-    options.set_level_compaction_dynamic_level_bytes(true);
-    if matches!(
-        family,
-        Family::Pages | Family::Snapshots | Family::Marks | Family::Claims
-    ) {
-        options.set_prefix_extractor(SliceTransform::create_fixed_prefix(AggregateId::LEN));
-        options.set_memtable_prefix_bloom_ratio(0.1);
+    options.set_compression_type(DBCompressionType::Lz4);
+    if family == Family::Heads {
+        // Random keys, small values and a look-up for each append: nothing to compress, and filters
+        // that are at hand. They take 1.5 bytes of memory for an aggregate.
+        options.set_compression_type(DBCompressionType::None);
+        blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
+        blocks.set_cache_index_and_filter_blocks(false);
+        blocks.set_index_type(BlockBasedIndexType::BinarySearch);
+        blocks.set_partition_filters(false);
     }
+    if has_prefix(family) {
+        options.set_prefix_extractor(SliceTransform::create_fixed_prefix(AggregateId::LEN));
+        blocks.set_whole_key_filtering(false);
+    }
+    options.set_block_based_table_factory(&blocks);
+    // Changes come at random places: merging files of like size writes each entry a few times,
+    // levels would rewrite a whole level for each small file that arrives.
+    options.set_compaction_style(DBCompactionStyle::Universal);
+    let mut universal = UniversalCompactOptions::default();
+    universal.set_size_ratio(20);
+    universal.set_max_size_amplification_percent(100);
+    options.set_universal_compaction_options(&universal);
+    options.set_level_zero_file_num_compaction_trigger(6);
     options
+}
+
+/// One whose look-ups take no lock.
+fn new_cache(bytes: usize) -> Cache {
+    Cache::new_hyper_clock_cache(bytes, 0)
+}
+
+/// Whether entries are asked for by their aggregate.
+fn has_prefix(family: Family) -> bool {
+    matches!(family, Family::Pages | Family::Snapshots | Family::Marks)
+}
+
+/// Whether a range lies within one aggregate, so that files without it need not be looked into.
+fn within_prefix(range: &Range) -> bool {
+    let prefix = range.from.get(..AggregateId::LEN);
+    let last = range
+        .to
+        .as_deref()
+        .and_then(|to| to.get(..AggregateId::LEN));
+    has_prefix(range.family) && prefix.is_some() && prefix == last
 }
 
 impl Base for Rocks {
@@ -101,7 +134,11 @@ impl Base for Rocks {
 
     fn scan(&self, range: &Range, direction: Direction, limit: usize) -> Result<Vec<Entry>> {
         let mut read = ReadOptions::default();
-        read.set_total_order_seek(true);
+        if direction == Direction::Forwards && within_prefix(range) {
+            read.set_prefix_same_as_start(true);
+        } else {
+            read.set_total_order_seek(true);
+        }
         read.set_iterate_lower_bound(range.from.as_slice());
         if let Some(to) = &range.to {
             read.set_iterate_upper_bound(to.as_slice());

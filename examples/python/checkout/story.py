@@ -1,4 +1,5 @@
-"""Two orders: one is paid and confirmed, one is refused by the card and cancelled.
+"""Three orders: one is paid and confirmed, one is refused by the card and cancelled, one is
+checked out in two phases.
 
     python story.py [host:port]      default 127.0.0.1:1310
 """
@@ -9,7 +10,8 @@ from uuid import uuid4
 import checkout_pb2 as checkout
 from angzarr_client import DomainClient, full_type_url_for
 from angzarr_client.builder import command, query
-from angzarr_client.proto.angzarr import CommandRequest, SyncMode
+from angzarr_client.proto.angzarr import CommandBook, CommandPage, CommandRequest, Cover, SyncMode
+from angzarr_client.proto.angzarr.types_pb2 import CascadeCommit
 
 MESSAGES = {
     f"checkout.{name}": getattr(checkout, name)
@@ -17,7 +19,7 @@ MESSAGES = {
 }
 
 
-def place(client, order, customer, total_cents, mode=SyncMode.SYNC_MODE_ASYNC):
+def place(client, order, customer, total_cents, mode=SyncMode.SYNC_MODE_ASYNC, cascade=None):
     message = checkout.PlaceOrder(customer=customer, total_cents=total_cents)
     book = (
         command(client.command_handler, "order", order)
@@ -26,8 +28,26 @@ def place(client, order, customer, total_cents, mode=SyncMode.SYNC_MODE_ASYNC):
         .with_sequence(0)
         .build()
     )
-    request = CommandRequest(command=book, sync_mode=mode)
+    request = CommandRequest(command=book, sync_mode=mode, cascade_id=cascade)
     return client.command_handler.handle_command(request)
+
+
+def check_out(client, order, customer, total_cents, cascade):
+    """The order and its payment in two phases: nobody sees either until both are committed."""
+    mode = SyncMode.SYNC_MODE_CASCADE
+    return place(client, order, customer, total_cents, mode, cascade)
+
+
+def commit(client, cascade):
+    page = CommandPage()
+    page.command.Pack(CascadeCommit(cascade_id=cascade))
+    book = CommandBook(cover=Cover(domain="order"), pages=[page])
+    return client.command_handler.handle_command(CommandRequest(command=book))
+
+
+def pages(client, domain, root):
+    """How many pages an aggregate has, those that nobody sees included."""
+    return len(query(client.query, domain, root).get_pages())
 
 
 def history(client, domain, root):
@@ -63,6 +83,14 @@ def play(endpoint, say=print):
     place(client, refused, "Bob", 99900)
     for event in wait_for(client, refused, "OrderCancelled"):
         say(f"  order    {event}")
+    say("Cy checks out in two phases. Before the commit there is nothing to see:")
+    order = uuid4()
+    check_out(client, order, "Cy", 4200, f"checkout-{order}")
+    say(f"  order    {history(client, 'order', order)}")
+    commit(client, f"checkout-{order}")
+    say("and after it, all of it:")
+    for event in history(client, "order", order) + history(client, "payment", order):
+        say(f"  {event}")
     return client, paid, refused
 
 

@@ -44,11 +44,7 @@ impl Redelivery for Coordinator {
     }
 
     async fn events(&self, letter: &AngzarrDeadLetter) -> Result<(), Error> {
-        Err(Error::Invalid(format!(
-            "events that {} {:?} could not process are delivered by nothing here: reset its \
-             checkpoint instead",
-            letter.source_component_type, letter.source_component
-        )))
+        self.redeliver(letter).await
     }
 }
 

@@ -4,6 +4,8 @@ mod aggregates;
 mod append;
 mod archive;
 mod backup;
+mod consumers;
+mod dead_letters;
 mod demo;
 mod dump;
 mod event;
@@ -67,6 +69,8 @@ enum Command {
     Fork(fork::Fork),
     Stats(stats::Stats),
     Sealing(sealing::Sealing),
+    Consumers(consumers::Consumers),
+    DeadLetters(dead_letters::DeadLetters),
     Verify(verify::Verify),
     RebuildIndex(rebuild_index::RebuildIndex),
     Dump(dump::Dump),
@@ -130,6 +134,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Fork(fork) => fork.run(&mut output).await,
         Command::Stats(stats) => stats.run(&mut output).await,
         Command::Sealing(sealing) => sealing.run(&mut output).await,
+        Command::Consumers(consumers) => consumers.run(&mut output).await,
+        Command::DeadLetters(letters) => letters.run(&mut output).await,
         Command::Verify(verify) => verify.run(&mut output).await,
         Command::RebuildIndex(rebuild) => rebuild.run(&mut output).await,
         Command::Dump(dump) => dump.run(&mut output).await,

@@ -22,6 +22,7 @@ use super::validate::{self, Command};
 use super::{Coordinator, Error, claim};
 use crate::framework;
 use crate::registry::Reaction;
+use crate::telemetry;
 
 impl Coordinator {
     /// Hands a notification to the component whose command was refused or is to be undone, and
@@ -75,6 +76,7 @@ impl Coordinator {
     ) -> Result<Outcome, Error> {
         let origin = check(command)?;
         let outcome = self.carry_out(command).instrument(span(command)).await?;
+        telemetry::compensated(&origin.source_component);
         match &outcome {
             Outcome::Events(_) | Outcome::Known(_) => {}
             Outcome::Revocation(revocation) => {

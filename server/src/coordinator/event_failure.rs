@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use angzarr_dead_letter::RejectionDetails;
+use angzarr_dead_letter::{Payload, RejectionDetails};
 use angzarr_proto::v1::{AngzarrDeadLetter, EventProcessingFailedDetails, angzarr_dead_letter};
+use prost::Message;
 use prost_types::Timestamp;
 
 use super::claim::event_key;
@@ -41,9 +42,7 @@ impl Coordinator {
         };
         let letter = AngzarrDeadLetter {
             cover: Some(cover.clone()),
-            payload: Some(angzarr_dead_letter::Payload::RejectedEvents(decoded(
-                &trigger.book,
-            )?)),
+            payload: Some(Payload::RejectedEvents(decoded(&trigger.book)?)),
             rejection_reason: failure.text.clone(),
             occurred_at: Some(Timestamp::from(SystemTime::now())),
             source_component: reaction.name.clone(),
@@ -54,5 +53,26 @@ impl Coordinator {
         let key = event_key(&reaction.name, &cover, trigger.sequence());
         self.store_dead_letter(&cover.domain, letter, Some(key))
             .await
+    }
+
+    /// Hands events that were put aside to their component again. What it sent for them before
+    /// is known by its claim and not sent twice.
+    pub(crate) async fn redeliver(&self, letter: &AngzarrDeadLetter) -> Result<(), Error> {
+        let (name, kind) = (&letter.source_component, &letter.source_component_type);
+        let mut reactions = self.registry.reactions().iter();
+        let reaction = reactions
+            .find(|reaction| reaction.name == *name && reaction.kind.name() == kind)
+            .ok_or_else(|| {
+                Error::Invalid(format!(
+                    "this server runs no {kind} called {name:?}: configure it, or delete the letter"
+                ))
+            })?;
+        let Some(Payload::RejectedEvents(book)) = &letter.payload else {
+            return Err(Error::invalid("the letter holds no events"));
+        };
+        let pages = book.pages.iter().map(|page| page.encode_to_vec().into());
+        let cover = book.cover.clone().or_else(|| letter.cover.clone());
+        let trigger = Trigger::new(cover.unwrap_or_default(), pages.collect(), 0);
+        self.hand_over(reaction, &trigger).await
     }
 }

@@ -16,6 +16,7 @@ mod error;
 mod escalation;
 mod event_failure;
 mod fact;
+mod follower;
 mod limits;
 mod load;
 mod lost_payload;
@@ -45,10 +46,11 @@ use std::time::Duration;
 
 use angzarr_adapters::EventStore;
 
-pub use delivery::{Consumers, Progress};
+pub use delivery::{Consumers, Progress, SteerError};
 pub use error::{Error, Mismatch};
 pub use limits::Limits;
 pub use query::{Queries, Results};
+pub use reactions::{Reacting, Reactions};
 pub use stream::Streams;
 
 use crate::json::Json;

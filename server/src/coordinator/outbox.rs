@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use angzarr_proto::internal::v1::{Obligation, obligation};
 use angzarr_proto::store::v1::{
-    AggregateAppend, AppendRequest, Claim, PendingView, ReadRequest, read_request,
+    AggregateAppend, AppendRequest, Claim, CommitCascadeRequest, PendingView, ReadRequest,
+    RollbackCascadeRequest, read_request,
 };
 use angzarr_proto::v1::{
     AngzarrDeferredSequence, CommandBook, Cover, EventPage, SequenceSet, event_page,
@@ -36,6 +37,7 @@ impl OutboxConsumer {
     /// of it.
     pub(super) fn interest(component: &str, retries: Retries, concurrency: usize) -> Interest {
         Interest {
+            component: component.to_owned(),
             inputs: vec![Input {
                 domain: outbox_of(component),
                 types: vec!["Obligation".to_owned()],
@@ -71,21 +73,22 @@ impl Consumer for OutboxConsumer {
 
     async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
         let obligation = obligation_in(trigger)?;
-        if obligation.cascade_id.is_some()
-            && self
-                .coordinator
-                .is_revoked(trigger)
-                .await
-                .map_err(Failure::from)?
-        {
-            return Ok(());
-        }
-        let run = Run {
-            cascade_id: obligation.cascade_id.as_deref(),
-            ..Run::default()
+        let ended = match &obligation.cascade_id {
+            Some(cascade_id) => {
+                let cascade = self
+                    .coordinator
+                    .discharge_in(cascade_id, &obligation, trigger);
+                cascade.await
+            }
+            None => {
+                let ended = self
+                    .coordinator
+                    .discharge(&obligation, Run::default())
+                    .await;
+                ended.map(drop).map_err(|failure| failure.error)
+            }
         };
-        let ended = self.coordinator.discharge(&obligation, run).await;
-        ended.map(drop).map_err(|failure| failure.error.into())
+        ended.map_err(Failure::from)
     }
 
     async fn give_up(
@@ -139,6 +142,14 @@ pub(super) fn outbox_write(
     }
 }
 
+/// What a cascade has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Pending,
+    Confirmed,
+    Revoked,
+}
+
 impl Coordinator {
     /// Records obligations, once for each claim; durable when it returns.
     pub(super) async fn oblige(
@@ -155,8 +166,44 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Whether an obligation belongs to a cascade that was rolled back.
-    async fn is_revoked(&self, trigger: &Trigger) -> Result<bool, Error> {
+    /// Does what an obligation says that was left over in a cascade: within it while it is open,
+    /// on its own when it was committed, and not at all when it was rolled back.
+    ///
+    /// What is stored for a cascade at the moment in which it is settled is settled like it, also
+    /// when a crash comes in between: the obligation is then delivered once more.
+    async fn discharge_in(
+        &self,
+        cascade_id: &str,
+        obligation: &Obligation,
+        trigger: &Trigger,
+    ) -> Result<(), Error> {
+        let before = self.standing(trigger).await?;
+        if before != Standing::Revoked {
+            let run = Run {
+                cascade_id: (before == Standing::Pending).then_some(cascade_id),
+                ..Run::default()
+            };
+            let ended = self.discharge(obligation, run).await;
+            ended.map_err(|failure| failure.error)?;
+        }
+        let cascade_id = cascade_id.to_owned();
+        match self.standing(trigger).await? {
+            Standing::Pending => {}
+            Standing::Confirmed => {
+                let request = CommitCascadeRequest { cascade_id };
+                self.store.commit_cascade(request).await?;
+            }
+            Standing::Revoked => {
+                let reason = "the cascade was rolled back".to_owned();
+                let request = RollbackCascadeRequest { cascade_id, reason };
+                self.store.rollback_cascade(request).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has become of an obligation.
+    async fn standing(&self, trigger: &Trigger) -> Result<Standing, Error> {
         let request = ReadRequest {
             cover: Some(key_of(&trigger.cover())),
             selection: Some(read_request::Selection::Sequences(SequenceSet {
@@ -166,7 +213,13 @@ impl Coordinator {
             ..ReadRequest::default()
         };
         let book = read_book(self.store.as_ref(), request).await?;
-        super::cascade::holds_revoked(&book.pages)
+        if super::cascade::holds_revoked(&book.pages)? {
+            return Ok(Standing::Revoked);
+        }
+        if super::cascade::holds_pending(&book.pages)? {
+            return Ok(Standing::Pending);
+        }
+        Ok(Standing::Confirmed)
     }
 
     /// The cascade in which a source event is pending still, if it is.

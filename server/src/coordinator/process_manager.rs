@@ -1,7 +1,5 @@
 //! Process managers: coordination with events of its own.
 
-use std::sync::Arc;
-
 use angzarr_adapters::StoreError;
 use angzarr_proto::internal::v1::{Obligation, obligation};
 use angzarr_proto::store::v1::{
@@ -17,7 +15,7 @@ use tracing::Instrument;
 
 use super::append::number;
 use super::claim::{event_key, rejection_claim};
-use super::delivery::{Consumer, Failure, Trigger};
+use super::delivery::Trigger;
 use super::emission::{EMISSIONS_MAX, Source};
 use super::load::{key_of, read_book};
 use super::outbox::{outbox_consumer, outbox_cover, outbox_write};
@@ -32,43 +30,6 @@ use crate::telemetry::{self, Component};
 
 /// Claims of events that a process has taken.
 const TRIGGER: &str = "trigger";
-
-/// A process manager that follows the store.
-pub(super) struct ProcessConsumer {
-    pub(super) coordinator: Arc<Coordinator>,
-    pub(super) manager: Arc<Reaction>,
-}
-
-#[tonic::async_trait]
-impl Consumer for ProcessConsumer {
-    async fn ready(&self, trigger: &Trigger) -> Result<Option<Trigger>, Error> {
-        if trigger.cover().correlation_id.is_empty() {
-            return Ok(None);
-        }
-        self.coordinator.not_run_yet(&self.manager, trigger).await
-    }
-
-    async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
-        let run = Run::default();
-        let ended = self.coordinator.process(&self.manager, trigger, run).await;
-        ended.map(drop).map_err(|failure| failure.error.into())
-    }
-
-    async fn give_up(
-        &self,
-        trigger: &Trigger,
-        failure: &Failure,
-        attempts: u32,
-    ) -> Result<(), Error> {
-        self.coordinator
-            .dead_letter_events(&self.manager, trigger, failure, attempts)
-            .await
-    }
-
-    fn begins(&self, generation: u32) {
-        self.manager.begin(generation);
-    }
-}
 
 /// A step of a process that is durable.
 struct Step {

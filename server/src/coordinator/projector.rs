@@ -1,65 +1,15 @@
-//! Hands events to projectors.
-
-use std::sync::Arc;
+//! Projectors: events become read models.
 
 use angzarr_proto::v1::{EventBook, Projection};
 use tracing::Instrument;
 
 use super::append::decode;
-use super::delivery::{Consumer, Failure, Interest, Trigger};
+use super::delivery::Trigger;
 use super::sync_runs::Ran;
 use super::{Coordinator, Error, validate};
 use crate::handler::RawBook;
 use crate::registry::Reaction;
 use crate::telemetry::{self, Component};
-
-/// A projector that follows the store.
-pub(super) struct ProjectorConsumer {
-    pub(super) coordinator: Arc<Coordinator>,
-    pub(super) projector: Arc<Reaction>,
-}
-
-impl ProjectorConsumer {
-    pub(super) fn interest(projector: &Reaction) -> Interest {
-        Interest {
-            inputs: projector.inputs.clone(),
-            all_editions: projector.all_editions,
-            single_pages: false,
-            pending: false,
-            retries: projector.retries,
-            concurrency: projector.concurrency,
-        }
-    }
-}
-
-#[tonic::async_trait]
-impl Consumer for ProjectorConsumer {
-    async fn ready(&self, trigger: &Trigger) -> Result<Option<Trigger>, Error> {
-        self.coordinator.not_run_yet(&self.projector, trigger).await
-    }
-
-    async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
-        self.coordinator
-            .project(&self.projector, &trigger.book)
-            .await?;
-        Ok(())
-    }
-
-    async fn give_up(
-        &self,
-        trigger: &Trigger,
-        failure: &Failure,
-        attempts: u32,
-    ) -> Result<(), Error> {
-        self.coordinator
-            .dead_letter_events(&self.projector, trigger, failure, attempts)
-            .await
-    }
-
-    fn begins(&self, generation: u32) {
-        self.projector.begin(generation);
-    }
-}
 
 impl Coordinator {
     /// Hands a book of new events to a projector.

@@ -1,87 +1,111 @@
 //! Starts what reacts to events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Coordinator;
 use super::delivery::{Consumer, Consumers, Controls, Delivery, Interest};
+use super::follower::Follower;
 use super::outbox::{OutboxConsumer, outbox_consumer};
-use super::process_manager::ProcessConsumer;
-use super::projector::ProjectorConsumer;
-use super::saga::{self, SagaConsumer};
 use crate::registry::ReactionKind;
 
+/// Everything of a server that reacts to events, ready to begin.
+#[must_use]
+pub struct Reactions {
+    coordinator: Arc<Coordinator>,
+    consumers: Consumers,
+    deliveries: Vec<Delivery>,
+    shutdown: CancellationToken,
+}
+
+/// Reactions under way.
+#[derive(Debug)]
+#[must_use]
+pub struct Reacting {
+    tasks: JoinSet<()>,
+}
+
 impl Coordinator {
-    /// Starts to deliver events to every configured projector, saga and process manager, each
-    /// from its checkpoint on, and to revoke cascades that nobody settles, until `shutdown` is cancelled. Must be called within a tokio
-    /// runtime.
-    #[must_use]
-    pub fn start_reactions(self: &Arc<Self>, shutdown: &CancellationToken) -> Consumers {
-        let mut consumers = Consumers::default();
+    /// A delivery to every configured projector, saga and process manager, each from its
+    /// checkpoint on, until `shutdown` is cancelled.
+    pub fn reactions(self: &Arc<Self>, shutdown: &CancellationToken) -> Reactions {
+        let mut switches = BTreeMap::new();
+        let mut deliveries = Vec::new();
+        for (name, interest, consumer) in self.consumers() {
+            let (controls, switch) = Controls::new();
+            deliveries.push(Delivery {
+                store: Arc::clone(&self.store),
+                name: name.clone(),
+                interest: Arc::new(interest),
+                consumer,
+                controls,
+                paused: false,
+                shutdown: shutdown.clone(),
+            });
+            switches.insert(name, switch);
+        }
+        Reactions {
+            coordinator: Arc::clone(self),
+            consumers: Consumers(Arc::new(switches)),
+            deliveries,
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    fn consumers(self: &Arc<Self>) -> Vec<(String, Interest, Arc<dyn Consumer>)> {
+        let mut consumers: Vec<(_, _, Arc<dyn Consumer>)> = Vec::new();
         for reaction in self.registry.reactions() {
-            let coordinator = Arc::clone(self);
-            let name = reaction.consumer();
-            let (interest, consumer): (Interest, Arc<dyn Consumer>) = match reaction.kind {
-                ReactionKind::Projector => (
-                    ProjectorConsumer::interest(reaction),
-                    Arc::new(ProjectorConsumer {
-                        coordinator,
-                        projector: Arc::clone(reaction),
-                    }),
-                ),
-                ReactionKind::Saga => (
-                    saga::interest(reaction),
-                    Arc::new(SagaConsumer {
-                        coordinator,
-                        saga: Arc::clone(reaction),
-                    }),
-                ),
-                ReactionKind::ProcessManager => (
-                    saga::interest(reaction),
-                    Arc::new(ProcessConsumer {
-                        coordinator,
-                        manager: Arc::clone(reaction),
-                    }),
-                ),
+            let follower = Follower {
+                coordinator: Arc::clone(self),
+                reaction: Arc::clone(reaction),
             };
-            self.start(&mut consumers, name, interest, consumer, shutdown);
+            let interest = Follower::interest(reaction);
+            consumers.push((reaction.consumer(), interest, Arc::new(follower)));
             if reaction.kind != ReactionKind::Projector {
                 let component = reaction.name.clone();
                 let name = outbox_consumer(&component);
                 let interest =
                     OutboxConsumer::interest(&component, reaction.retries, reaction.concurrency);
-                let consumer = Arc::new(OutboxConsumer {
+                let outbox = OutboxConsumer {
                     coordinator: Arc::clone(self),
                     component,
-                });
-                self.start(&mut consumers, name, interest, consumer, shutdown);
+                };
+                consumers.push((name, interest, Arc::new(outbox)));
             }
         }
         consumers
-            .tasks
-            .spawn(Arc::clone(self).reap(shutdown.clone()));
-        consumers
+    }
+}
+
+impl Reactions {
+    /// To watch and steer them, now and when they run.
+    #[must_use]
+    pub fn consumers(&self) -> Consumers {
+        self.consumers.clone()
     }
 
-    fn start(
-        &self,
-        consumers: &mut Consumers,
-        name: String,
-        interest: Interest,
-        consumer: Arc<dyn Consumer>,
-        shutdown: &CancellationToken,
-    ) {
-        let (controls, switch) = Controls::new();
-        let delivery = Delivery {
-            store: Arc::clone(&self.store),
-            name: name.clone(),
-            interest: Arc::new(interest),
-            consumer,
-            controls,
-            shutdown: shutdown.clone(),
-        };
-        consumers.tasks.spawn(delivery.run());
-        consumers.switches.insert(name, switch);
+    /// Begins to deliver, and to revoke cascades that nobody settles. Must be called within a
+    /// tokio runtime.
+    pub fn start(self) -> Reacting {
+        let mut tasks = JoinSet::new();
+        for delivery in self.deliveries {
+            tasks.spawn(delivery.run());
+        }
+        tasks.spawn(self.coordinator.reap(self.shutdown));
+        Reacting { tasks }
+    }
+}
+
+impl Reacting {
+    /// Waits until all have stopped after the shutdown.
+    pub async fn stopped(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a consumer ended early");
+            }
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! Sagas: an event becomes commands and facts elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use angzarr_proto::store::v1::{ReadRequest, read_request};
 use angzarr_proto::v1::{Cover, SagaResponse, SequenceRange};
 use tracing::Instrument;
 
-use super::delivery::{Consumer, Failure, Interest, Trigger};
+use super::delivery::Trigger;
 use super::emission::Source;
 use super::load::{key_of, read_book};
 use super::projector::span;
@@ -15,12 +14,6 @@ use super::run::Run;
 use super::{Coordinator, Error};
 use crate::registry::Reaction;
 use crate::telemetry::{self, Component};
-
-/// A saga that follows the store.
-pub(super) struct SagaConsumer {
-    pub(super) coordinator: Arc<Coordinator>,
-    pub(super) saga: Arc<Reaction>,
-}
 
 /// Why a component did not come to a good end.
 #[derive(Debug)]
@@ -33,47 +26,6 @@ pub(super) struct ReactionFailure {
 impl From<Error> for ReactionFailure {
     fn from(error: Error) -> Self {
         Self { error, ran: false }
-    }
-}
-
-/// One event at a time, on every timeline it wants.
-pub(super) fn interest(reaction: &Reaction) -> Interest {
-    Interest {
-        inputs: reaction.inputs.clone(),
-        all_editions: reaction.all_editions,
-        single_pages: true,
-        pending: false,
-        retries: reaction.retries,
-        concurrency: reaction.concurrency,
-    }
-}
-
-#[tonic::async_trait]
-impl Consumer for SagaConsumer {
-    async fn ready(&self, trigger: &Trigger) -> Result<Option<Trigger>, Error> {
-        self.coordinator.not_run_yet(&self.saga, trigger).await
-    }
-
-    async fn deliver(&self, trigger: &Trigger) -> Result<(), Failure> {
-        // Nobody waits: refused commands are news for the source, not failures.
-        let run = Run::default();
-        let ended = self.coordinator.saga(&self.saga, trigger, run).await;
-        ended.map(drop).map_err(|failure| failure.error.into())
-    }
-
-    async fn give_up(
-        &self,
-        trigger: &Trigger,
-        failure: &Failure,
-        attempts: u32,
-    ) -> Result<(), Error> {
-        self.coordinator
-            .dead_letter_events(&self.saga, trigger, failure, attempts)
-            .await
-    }
-
-    fn begins(&self, generation: u32) {
-        self.saga.begin(generation);
     }
 }
 

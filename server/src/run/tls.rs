@@ -10,9 +10,7 @@ use crate::config::{ClientTls, ServerTls};
 
 /// What the server proves itself with.
 pub(super) fn server(tls: &ServerTls) -> Result<ServerTlsConfig, RunError> {
-    // With object stores in the build there are two providers, and rustls takes neither by itself.
-    // That another one is in place already is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_tls_provider();
     let certificate = read("server.tls.certificate", &tls.certificate)?;
     let key = read("server.tls.key", &tls.key)?;
     let config = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
@@ -25,8 +23,15 @@ pub(super) fn server(tls: &ServerTls) -> Result<ServerTlsConfig, RunError> {
     }
 }
 
+/// With object stores in the build there are two providers, and rustls takes neither by itself.
+pub(crate) fn choose_tls_provider() {
+    // That another one is in place already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// What a store elsewhere is trusted by.
 pub(super) fn client(tls: &ClientTls) -> Result<RemoteTls, RunError> {
+    choose_tls_provider();
     let identity = match &tls.identity {
         None => None,
         Some((certificate, key)) => Some((

@@ -1,6 +1,7 @@
 //! The gRPC services. Each decodes a request, passes it on and maps the error.
 
 mod command;
+mod consumers;
 mod dead_letters;
 pub(crate) mod message_limit;
 mod process_manager;
@@ -17,6 +18,7 @@ use futures::Stream;
 use tonic::{Request, Status};
 
 pub use command::CommandService;
+pub use consumers::ConsumerService;
 pub use dead_letters::DeadLetterService;
 pub use process_manager::ProcessManagerService;
 pub use projector::ProjectorService;

@@ -175,7 +175,7 @@ pub(super) async fn storage<T, E>(
     outcome
 }
 
-/// Counts a delivery to a saga or process manager that is tried again.
+/// Counts a delivery to a component that is tried again.
 pub fn retried(component: &str) {
     let labels = [KeyValue::new("component", component.to_owned())];
     ALL.saga_retries.add(1, &labels);

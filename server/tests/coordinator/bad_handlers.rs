@@ -20,6 +20,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
 use crate::counter::{Amount, Counter, any};
+use crate::messages::*;
 use crate::world::*;
 
 async fn assert_goes_on(world: &World) {

@@ -11,9 +11,9 @@ use angzarr_server::handler::Retries;
 use angzarr_server::registry::{ReactionKind, ReactionSettings};
 use tonic::Status;
 
+use crate::messages::*;
 use crate::reactor::{Reactor, component, emitted, root_of};
 use crate::sagas::{Shop, commanding, saga};
-use crate::world::*;
 
 #[tokio::test]
 async fn s4_a_saga_that_hangs_is_given_up_for_that_event_only() {

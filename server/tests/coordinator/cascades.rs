@@ -6,6 +6,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::counter::{Counter, fold};
+use crate::messages::*;
 use crate::world::*;
 
 async fn commit(world: &World, cascade_id: &str) {

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use tonic::Code;
 
 use crate::counter::{Amount, any};
+use crate::messages::*;
 use crate::world::*;
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use angzarr_server::framework;
 use prost_types::Any;
 use tonic::{Code, Status};
 
+use crate::messages::*;
 use crate::world::*;
 
 fn notification() -> Any {

@@ -25,15 +25,15 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::counter::{Amount, Counter, Text, added};
+use crate::messages::*;
 use crate::reactor::{Reactor, emitted, fact, root_of};
-use crate::world::*;
 
 const CLIENTS: u8 = 6;
 /// What the saga, a command and a fact of the process manager, and a compensation add.
-const SAGA: u32 = 1;
-const COMMAND: u32 = 100;
-const FACT: u32 = 10_000;
-const COMPENSATION: u32 = 1000;
+pub(crate) const SAGA: u32 = 1;
+pub(crate) const COMMAND: u32 = 100;
+pub(crate) const FACT: u32 = 10_000;
+pub(crate) const COMPENSATION: u32 = 1000;
 
 /// The binary as a process of its own, killed when dropped.
 struct Server {
@@ -82,7 +82,7 @@ fn text_of(page: &EventPage) -> String {
 }
 
 /// Each label becomes one more in stock, unless the stock has to refuse it.
-fn saga() -> Reactor {
+pub(crate) fn saga() -> Reactor {
     Reactor::new().translating(|request: SagaHandleRequest| async move {
         let source = request.source.unwrap();
         let command = if text_of(&source.pages[0]).starts_with("refused") {
@@ -98,7 +98,7 @@ fn saga() -> Reactor {
 }
 
 /// Each label is taken once by its process, which sends a command and a fact.
-fn manager() -> Reactor {
+pub(crate) fn manager() -> Reactor {
     Reactor::new().processing(|request: ProcessManagerHandleRequest| async move {
         let root = root_of(request.trigger.as_ref().unwrap());
         Ok(ProcessManagerHandleResponse {
@@ -114,9 +114,8 @@ fn manager() -> Reactor {
 }
 
 /// A command that may be sent again after the server was lost.
-fn labelled(client: u8, number: usize, rng: &mut StdRng) -> CommandRequest {
+pub(crate) fn labelled(client: u8, number: usize, refused: bool, mode: SyncMode) -> CommandRequest {
     let id = format!("{client}-{number}");
-    let refused = rng.random_bool(0.2);
     let text = if refused {
         format!("refused {id}")
     } else {
@@ -132,11 +131,6 @@ fn labelled(client: u8, number: usize, rng: &mut StdRng) -> CommandRequest {
         )),
         sync_mode: None,
     });
-    let mode = match rng.random_range(0..3) {
-        0 => SyncMode::Async,
-        1 => SyncMode::Simple,
-        _ => SyncMode::Cascade,
-    };
     request.cascade_error_mode = CascadeErrorMode::CascadeErrorContinue.into();
     let process = Uuid::from_bytes([client; 16]).to_string();
     correlated(in_mode(request, mode), &process)
@@ -154,7 +148,13 @@ async fn send(
     let mut rng = StdRng::seed_from_u64(seed ^ u64::from(client));
     let mut number = 0;
     while !ending.load(Ordering::SeqCst) {
-        let request = labelled(client, number, &mut rng);
+        let refused = rng.random_bool(0.2);
+        let mode = match rng.random_range(0..3) {
+            0 => SyncMode::Async,
+            1 => SyncMode::Simple,
+            _ => SyncMode::Cascade,
+        };
+        let request = labelled(client, number, refused, mode);
         let command = &request.command.as_ref().unwrap().pages[0];
         let Some(angzarr_proto::v1::command_page::Payload::Command(any)) = &command.payload else {
             panic!();
@@ -215,7 +215,7 @@ async fn pages(channel: &Channel, domain: &str, count: usize) -> BTreeMap<u8, Ve
     found
 }
 
-fn amounts(pages: &[EventPage]) -> BTreeMap<u32, usize> {
+pub(crate) fn amounts(pages: &[EventPage]) -> BTreeMap<u32, usize> {
     let mut amounts = BTreeMap::new();
     for page in pages {
         if event(page).type_url.ends_with("Added") {

@@ -6,6 +6,7 @@ use angzarr_proto::v1::{
 };
 use prost_types::Any;
 
+use crate::messages::*;
 use crate::world::*;
 
 fn deferred(payload: Any, command_index: u32) -> CommandRequest {

@@ -8,6 +8,7 @@ use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::counter::{Amount, any};
+use crate::messages::*;
 use crate::world::*;
 
 /// Calls the server as a client of a dialect does.

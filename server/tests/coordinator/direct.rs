@@ -12,9 +12,9 @@ use angzarr_server::registry::{ReactionKind, ReactionSettings};
 use tonic::Code;
 
 use crate::counter::added;
+use crate::messages::*;
 use crate::reactor::{Reactor, emitted, input};
 use crate::sagas::{Shop, commanding, saga};
-use crate::world::*;
 
 /// Two events of the counter, as a client knows them.
 fn events(correlation_id: &str) -> EventBook {

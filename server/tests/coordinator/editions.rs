@@ -7,6 +7,7 @@ use angzarr_server::framework;
 use tonic::Code;
 
 use crate::counter::fold;
+use crate::messages::*;
 use crate::world::*;
 
 fn diverged(number: u8, name: &str, sequence: u32) -> Cover {

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use tonic::{Code, Status};
 
 use crate::counter::{Counter, added};
+use crate::messages::*;
 use crate::world::*;
 
 pub(crate) fn facts(id: &str, amounts: &[u32]) -> EventRequest {

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::counter::Counter;
+use crate::messages::*;
 use crate::world::*;
 
 #[track_caller]

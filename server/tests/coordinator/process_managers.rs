@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use angzarr_proto::Dialect;
 use angzarr_proto::v1::{
     CommandBook, CommandRequest, EventBook, EventPage, ProcessManagerHandleRequest,
-    ProcessManagerHandleResponse, SyncMode, angzarr_dead_letter,
+    ProcessManagerHandleResponse, SyncMode,
 };
 use angzarr_server::registry::{ReactionKind, ReactionSettings};
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::counter::{Counter, added, any};
+use crate::counter::{added, any};
+use crate::messages::*;
 use crate::reactor::{Reactor, component, emitted, fact, input, root_of};
 use crate::sagas::Shop;
-use crate::world::*;
 
 const PROCESS: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
 
 /// An order in a process.
-fn order(root: u8) -> CommandRequest {
+pub(crate) fn order(root: u8) -> CommandRequest {
     correlated(at_head(root, label("order")), PROCESS)
 }
 
@@ -40,7 +40,7 @@ fn is_notification(request: &ProcessManagerHandleRequest) -> bool {
 }
 
 /// Notes each event, and answers ordinary ones with these commands and facts.
-fn noting(
+pub(crate) fn noting(
     commands: impl Fn(u8) -> (Vec<CommandBook>, Vec<EventBook>) + Send + Sync + 'static,
 ) -> Reactor {
     Reactor::new().processing(move |request: ProcessManagerHandleRequest| {
@@ -65,7 +65,7 @@ fn noting(
     })
 }
 
-async fn manager(reactor: &Reactor) -> ReactionSettings {
+pub(crate) async fn manager(reactor: &Reactor) -> ReactionSettings {
     ReactionSettings {
         inputs: vec![input("counter", &["Labelled"])],
         targets: vec!["stock".into()],
@@ -75,7 +75,7 @@ async fn manager(reactor: &Reactor) -> ReactionSettings {
     }
 }
 
-fn process_cover() -> angzarr_proto::v1::Cover {
+pub(crate) fn process_cover() -> angzarr_proto::v1::Cover {
     let mut cover = cover_in("shipping", 1);
     cover.root.as_mut().unwrap().value = Uuid::parse_str(PROCESS).unwrap().as_bytes().to_vec();
     cover
@@ -151,7 +151,7 @@ async fn s6_a_redelivered_trigger_is_recognised() {
     let shop = Shop::with(vec![manager(&reactor).await]).await;
     shop.world.sent(order(1)).await;
     shop.world.stored("stock", 1).await;
-    let consumers = shop.world.consumers.as_ref().unwrap();
+    let consumers = &shop.world.consumers;
     consumers.reset("process_manager.shipping").await.unwrap();
     consumers.reset("outbox.shipping").await.unwrap();
     shop.world.sent(order(2)).await;
@@ -249,102 +249,6 @@ async fn s6_what_a_process_cannot_say_is_not_stored_at_all() {
         assert_eq!(shop.world.book(process_cover()).await.next_sequence, 0);
         assert!(shop.stock.calls().is_empty());
     }
-}
-
-#[tokio::test]
-async fn s6_an_obligation_outlives_the_process_that_stored_it() {
-    let open = Arc::new(AtomicBool::new(false));
-    let reactor = noting(|root| (vec![emitted("stock", root, add(5))], Vec::new()));
-    let settings = manager(&reactor).await;
-    let world = Setup {
-        // Nobody serves the stock yet.
-        others: vec![handler("stock", "http://127.0.0.1:1")],
-        reactions: vec![ReactionSettings {
-            retries: angzarr_server::handler::Retries {
-                attempts: 1_000_000,
-                min: std::time::Duration::from_millis(1),
-                max: std::time::Duration::from_millis(20),
-            },
-            ..settings.clone()
-        }],
-        ..Setup::default()
-    }
-    .start()
-    .await;
-    world.sent(order(1)).await;
-    world.stored("angzarr.outbox.shipping", 1).await;
-    let folder = world.stop().await;
-    open.store(true, Ordering::SeqCst);
-    let stock = Counter::new();
-    let address = stock.serve(Dialect::V1).await;
-    let world = Setup {
-        others: vec![handler("stock", &address)],
-        reactions: vec![settings],
-        folder: Some(folder),
-        ..Setup::default()
-    }
-    .start()
-    .await;
-    world.stored("stock", 1).await;
-    assert_eq!(world.total("stock", 1).await, 5);
-    assert_eq!(reactor.processed.all().len(), 1);
-}
-
-#[tokio::test]
-async fn s6_an_obligation_that_cannot_be_done_is_a_dead_letter() {
-    let reactor = noting(|root| (vec![emitted("stock", root, add(5))], Vec::new()));
-    let world = Setup {
-        others: vec![handler("stock", "http://127.0.0.1:1")],
-        reactions: vec![manager(&reactor).await],
-        ..Setup::default()
-    }
-    .start()
-    .await;
-    world.sent(order(1)).await;
-    let letter = world.dead_letter("stock").await;
-    let Some(angzarr_dead_letter::RejectionDetails::EventProcessingFailed(details)) =
-        letter.rejection_details
-    else {
-        panic!();
-    };
-    assert_eq!((details.retry_count, details.is_transient), (4, true));
-}
-
-#[tokio::test]
-async fn s6_in_a_cascade_everything_is_done_and_nothing_twice() {
-    let reactor = noting(|root| {
-        (
-            vec![emitted("stock", root, add(5))],
-            vec![fact("stock", root, added(10))],
-        )
-    });
-    let shop = Shop::with(vec![manager(&reactor).await]).await;
-    shop.world.sent(in_mode(order(1), SyncMode::Cascade)).await;
-    assert_eq!(shop.world.total("stock", 1).await, 15);
-    assert_eq!(shop.world.book(process_cover()).await.next_sequence, 1);
-    // What is stored after it is delivered after it.
-    shop.world.sent(order(2)).await;
-    shop.world.stored("stock", 4).await;
-    assert_eq!(shop.world.total("stock", 1).await, 15);
-    assert_eq!(shop.stock.calls().len(), 2);
-    assert_eq!(reactor.processed.all().len(), 2);
-}
-
-#[tokio::test]
-async fn s9_a_process_takes_part_in_a_cascade() {
-    let reactor = noting(|root| (vec![emitted("stock", root, add(5))], Vec::new()));
-    let shop = Shop::with(vec![manager(&reactor).await]).await;
-    let request = in_cascade(in_mode(order(1), SyncMode::Cascade), "c-1");
-    shop.world.sent(request).await;
-    assert_eq!(shop.world.total("stock", 1).await, 0);
-    shop.world.commit("c-1").await;
-    assert_eq!(shop.world.total("stock", 1).await, 5);
-    let process = shop.world.book(process_cover()).await;
-    assert_eq!(types(&process)[0], "Taken");
-    let request = in_cascade(in_mode(order(2), SyncMode::Cascade), "c-2");
-    shop.world.sent(request).await;
-    shop.world.rollback("c-2").await;
-    assert_eq!(shop.world.total("stock", 2).await, 0);
 }
 
 #[tokio::test]

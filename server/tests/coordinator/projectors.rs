@@ -10,6 +10,7 @@ use angzarr_proto::v1::{AngzarrDeadLetter, EventBook, Projection, SyncMode, angz
 use angzarr_server::registry::{ReactionKind, ReactionSettings};
 use tonic::Status;
 
+use crate::messages::*;
 use crate::reactor::{Reactor, component, input, root_of};
 use crate::world::*;
 
@@ -131,7 +132,7 @@ async fn s7_a_slow_projector_does_not_block_writers() {
     for n in 0..50 {
         world.add(n, 1).await;
     }
-    let consumer = world.consumers.as_ref().unwrap();
+    let consumer = &world.consumers;
     assert_eq!(consumer.progress("projector.totals").unwrap().done, 0);
 }
 
@@ -246,7 +247,7 @@ async fn s7_a_rebuild_replays_from_the_start_with_progress() {
         world.add(1, 1).await;
     }
     reactor.projected.reach(4).await;
-    let consumers = world.consumers.as_ref().unwrap();
+    let consumers = &world.consumers;
     consumers.reset("projector.totals").await.unwrap();
     let books = reactor.projected.reach(8).await;
     assert_eq!(came(&books, 1), [0, 1, 2, 3, 0, 1, 2, 3]);
@@ -264,12 +265,12 @@ async fn s7_a_rebuild_replays_from_the_start_with_progress() {
 async fn s7_a_paused_consumer_begins_nothing_until_it_is_resumed() {
     let reactor = Reactor::new();
     let world = world_with(vec![projector(&reactor).await]).await;
-    let consumers = world.consumers.as_ref().unwrap();
-    assert!(consumers.pause("projector.totals").await);
+    let consumers = &world.consumers;
+    consumers.pause("projector.totals").await.unwrap();
     let mut progress = consumers.follow("projector.totals").unwrap();
     progress.wait_for(|progress| progress.paused).await.unwrap();
     world.add(1, 1).await;
-    assert!(consumers.resume("projector.totals").await);
+    consumers.resume("projector.totals").await.unwrap();
     progress
         .wait_for(|progress| !progress.paused)
         .await

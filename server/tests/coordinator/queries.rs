@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 use tonic::Code;
 
 use crate::counter::{Amount, any};
+use crate::messages::*;
 use crate::world::*;
 
 fn select(cover: Cover, selection: query::Selection) -> Query {

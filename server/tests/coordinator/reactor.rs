@@ -203,7 +203,7 @@ pub(crate) fn emitted(domain: &str, root: u8, command: Any) -> CommandBook {
     CommandBook {
         cover: Some(Cover {
             domain: domain.into(),
-            root: Some(crate::world::root(root)),
+            root: Some(crate::messages::root(root)),
             ..Cover::default()
         }),
         pages: vec![CommandPage {
@@ -218,7 +218,7 @@ pub(crate) fn fact(domain: &str, root: u8, page: EventPage) -> EventBook {
     EventBook {
         cover: Some(Cover {
             domain: domain.into(),
-            root: Some(crate::world::root(root)),
+            root: Some(crate::messages::root(root)),
             ..Cover::default()
         }),
         pages: vec![page],

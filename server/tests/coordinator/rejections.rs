@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::counter::{Call, Counter};
+use crate::messages::*;
 use crate::reactor::emitted;
 use crate::sagas::{Shop, commanding, saga};
 use crate::world::*;

@@ -4,7 +4,8 @@ use angzarr_proto::v1::{Edition, Query, Uuid};
 use prost_types::Any;
 use tonic::Code;
 
-use crate::world::{World, add, at_head, command, correlated, cover, cover_mut, page_mut};
+use crate::messages::*;
+use crate::world::World;
 
 #[tokio::test]
 async fn s1_malformed_requests_are_refused_and_store_nothing() {
@@ -158,7 +159,7 @@ async fn s1_malformed_queries_are_refused() {
 #[tokio::test]
 async fn s1_a_branch_is_another_key() {
     let world = World::start().await;
-    let branch = crate::world::on_branch(cover(1), "what-if");
+    let branch = on_branch(cover(1), "what-if");
     let book = world.sent(command(branch.clone(), add(1), 0)).await;
     assert_eq!(book.cover.unwrap().edition, branch.edition);
     assert_eq!(world.book(cover(1)).await.next_sequence, 0);

@@ -12,6 +12,7 @@ use angzarr_server::registry::{ReactionKind, ReactionSettings};
 use tonic::Status;
 
 use crate::counter::{Counter, added};
+use crate::messages::*;
 use crate::reactor::{Reactor, component, emitted, fact, input, root_of};
 use crate::world::*;
 
@@ -286,7 +287,7 @@ async fn s4_a_redelivered_trigger_changes_nothing_at_the_target() {
     let shop = Shop::with(vec![saga(&reactor).await]).await;
     shop.world.add(1, 1).await;
     shop.world.stored("stock", 1).await;
-    let consumers = shop.world.consumers.as_ref().unwrap();
+    let consumers = &shop.world.consumers;
     consumers.reset("saga.restock").await.unwrap();
     let mut progress = consumers.follow("saga.restock").unwrap();
     progress

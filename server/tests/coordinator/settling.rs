@@ -2,10 +2,8 @@
 
 use angzarr_proto::store::v1::{PendingView, PutSnapshotRequest, ReadRequest};
 use angzarr_proto::v1::{
-    CascadeCommit, CascadeConflictDetail, CascadeRollback, CommandRequest, Confirmation, Cover,
-    EventStreamFilter, Revocation, Snapshot, SyncMode,
+    CascadeConflictDetail, Confirmation, Cover, EventStreamFilter, Revocation, Snapshot, SyncMode,
 };
-use angzarr_server::framework;
 use angzarr_server::json::Json;
 use futures::StreamExt;
 use prost::Message;
@@ -13,26 +11,8 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use tonic::Code;
 
+use crate::messages::*;
 use crate::world::*;
-
-fn administrative(name: &str, message: &impl Message) -> CommandRequest {
-    let mut request = at_head(9, framework::pack(name, message));
-    cover_mut(&mut request).root = None;
-    request
-}
-
-fn commit(cascade_id: &str) -> CommandRequest {
-    let cascade_id = cascade_id.into();
-    administrative("CascadeCommit", &CascadeCommit { cascade_id })
-}
-
-fn roll_back(cascade_id: &str) -> CommandRequest {
-    let command = CascadeRollback {
-        cascade_id: cascade_id.into(),
-        reason: "too late".into(),
-    };
-    administrative("CascadeRollback", &command)
-}
 
 #[tokio::test]
 async fn s9_cascade_commit_confirms_every_participant_at_once() {
@@ -41,7 +21,7 @@ async fn s9_cascade_commit_confirms_every_participant_at_once() {
         world.sent(in_cascade(at_head(root, add(5)), "c1")).await;
     }
     let before = position(&world).await;
-    let answer = world.sent(commit("c1")).await;
+    let answer = world.sent(committing("c1")).await;
     let told: Vec<(Option<Cover>, Vec<u32>)> = answer
         .pages
         .iter()
@@ -58,7 +38,7 @@ async fn s9_cascade_commit_confirms_every_participant_at_once() {
         before + 2,
         "nothing else was stored"
     );
-    let again = world.sent(commit("c1")).await;
+    let again = world.sent(committing("c1")).await;
     assert!(again.pages.is_empty(), "nothing was pending any more");
 }
 
@@ -68,7 +48,7 @@ async fn s9_cascade_rollback_revokes_every_participant_at_once() {
     for root in [1, 2] {
         world.sent(in_cascade(at_head(root, add(5)), "c1")).await;
     }
-    let answer = world.sent(roll_back("c1")).await;
+    let answer = world.sent(rolling_back("c1")).await;
     let told: Vec<Revocation> = answer.pages.iter().map(unpack).collect();
     assert_eq!(told.len(), 2);
     for revocation in told {
@@ -83,7 +63,11 @@ async fn s9_cascade_rollback_revokes_every_participant_at_once() {
 #[tokio::test]
 async fn s9_a_settlement_names_its_cascade() {
     let world = World::start().await;
-    for request in [commit(""), roll_back(""), commit(&"x".repeat(129))] {
+    for request in [
+        committing(""),
+        rolling_back(""),
+        committing(&"x".repeat(129)),
+    ] {
         let refused = world.send(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
         assert!(refused.message().contains("cascade_id"), "{refused}");
@@ -156,7 +140,7 @@ async fn s2_isolated_events_stay_isolated_when_they_are_confirmed() {
     let isolated = in_mode(request(1), SyncMode::Isolated);
     world.sent(in_cascade(isolated, "c1")).await;
     world.sent(in_cascade(request(2), "c1")).await;
-    world.sent(commit("c1")).await;
+    world.sent(committing("c1")).await;
     let first = books.next().await.unwrap().unwrap();
     assert_eq!(sequences(&first), [1], "the isolated one is not delivered");
     assert_eq!(world.state(1).await.value, 3, "but it counts");
@@ -187,7 +171,7 @@ async fn s10_a_snapshot_older_than_a_decision_below_it_is_not_read() {
     );
     assert_eq!(snapshot_read(&world, 2).await, Some(1));
 
-    world.sent(commit("c1")).await;
+    world.sent(committing("c1")).await;
     assert_eq!(
         snapshot_read(&world, 1).await,
         None,

@@ -10,6 +10,7 @@ use angzarr_server::registry::Snapshots;
 use tonic::Code;
 
 use crate::counter::{Amount, any, fold};
+use crate::messages::*;
 use crate::world::*;
 
 async fn newest(world: &World, number: u8) -> Option<Snapshot> {

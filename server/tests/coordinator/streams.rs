@@ -4,6 +4,7 @@ use angzarr_proto::store::v1::{CommitCascadeRequest, RollbackCascadeRequest};
 use angzarr_proto::v1::{EventBook, EventStreamFilter, SyncMode};
 use tonic::{Code, Streaming};
 
+use crate::messages::*;
 use crate::world::*;
 
 async fn subscribe(world: &World, id: &str) -> Streaming<EventBook> {

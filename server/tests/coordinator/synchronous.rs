@@ -1,9 +1,8 @@
-//! §2 SIMPLE, CASCADE and its error modes; §9 cascades through components.
+//! §2 SIMPLE, CASCADE and its error modes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use angzarr_proto::store::v1::ListParticipantsRequest;
 use angzarr_proto::v1::{
     CascadeErrorMode, CommandRequest, Compensate, Notification, Projection, SagaHandleRequest,
     SagaResponse, SyncMode, angzarr_dead_letter, command_page,
@@ -13,6 +12,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::counter::{Counter, any};
+use crate::messages::*;
 use crate::reactor::{Reactor, emitted, input, root_of};
 use crate::sagas::{Shop, commanding, saga};
 use crate::world::*;
@@ -21,11 +21,11 @@ fn simple(request: CommandRequest) -> CommandRequest {
     in_mode(request, SyncMode::Simple)
 }
 
-fn cascade(request: CommandRequest) -> CommandRequest {
+pub(crate) fn cascade(request: CommandRequest) -> CommandRequest {
     in_mode(request, SyncMode::Cascade)
 }
 
-fn failing(mut request: CommandRequest, mode: CascadeErrorMode) -> CommandRequest {
+pub(crate) fn failing(mut request: CommandRequest, mode: CascadeErrorMode) -> CommandRequest {
     request.cascade_error_mode = mode.into();
     request
 }
@@ -40,7 +40,7 @@ async fn projector(reactor: &Reactor, domain: &str) -> ReactionSettings {
 }
 
 /// A saga that reacts to labels of the counter only.
-async fn on_labels(reactor: &Reactor) -> ReactionSettings {
+pub(crate) async fn on_labels(reactor: &Reactor) -> ReactionSettings {
     ReactionSettings {
         inputs: vec![input("counter", &["Labelled"])],
         ..saga(reactor).await
@@ -61,7 +61,7 @@ fn counting() -> Reactor {
 
 /// Waits until everything stored so far has been seen by a consumer.
 async fn caught_up(world: &World, consumer: &str, position: u64) {
-    let consumers = world.consumers.as_ref().unwrap();
+    let consumers = &world.consumers;
     let mut progress = consumers.follow(consumer).unwrap();
     progress
         .wait_for(|progress| progress.done >= position && progress.held == 0)
@@ -100,9 +100,9 @@ async fn s2_what_ran_synchronously_does_not_run_again_after_a_restart() {
     let view = counting();
     let settings = projector(&view, "counter").await;
     let shop = Shop::with(vec![settings.clone()]).await;
-    let consumers = shop.world.consumers.as_ref().unwrap();
+    let consumers = &shop.world.consumers;
     // Nothing is delivered, so that no checkpoint passes the event.
-    consumers.pause("projector.counter-view").await;
+    consumers.pause("projector.counter-view").await.unwrap();
     let mut progress = consumers.follow("projector.counter-view").unwrap();
     progress.wait_for(|progress| progress.paused).await.unwrap();
     shop.world.send(simple(at_head(1, add(1)))).await.unwrap();
@@ -347,89 +347,6 @@ async fn s2_compensate_asks_the_owners_to_undo_what_ran() {
     let compensate = Compensate::decode(payload.value.as_slice()).unwrap();
     assert_eq!(compensate.sequences, [0, 1]);
     assert_eq!(compensate.reason, "full");
-}
-
-#[tokio::test]
-async fn s9_the_cascade_id_travels_and_commit_makes_all_of_it_visible() {
-    let translator = commanding(|root| vec![emitted("stock", root, add(5))]);
-    let shop = Shop::with(vec![on_labels(&translator).await]).await;
-    let request = in_cascade(cascade(at_head(1, label("order"))), "c-1");
-    shop.world.sent(request).await;
-    let request = ListParticipantsRequest {
-        cascade_id: "c-1".into(),
-    };
-    let participants = shop.world.store.list_participants(request).await.unwrap();
-    let domains: Vec<_> = participants
-        .participants
-        .iter()
-        .map(|participant| participant.cover.as_ref().unwrap().domain.as_str())
-        .collect();
-    assert_eq!(domains, ["counter", "stock"]);
-    assert_eq!(shop.world.total("stock", 1).await, 0, "nobody else sees it");
-    shop.world.commit("c-1").await;
-    assert_eq!(shop.world.total("stock", 1).await, 5);
-    // The saga ran for the event already.
-    shop.world.sent(at_head(2, label("later"))).await;
-    shop.world.stored("stock", 3).await;
-    assert_eq!(translator.translated.all().len(), 2);
-}
-
-#[tokio::test]
-async fn s2_compensate_in_a_cascade_revokes_all_of_it() {
-    let translator = commanding(|root| {
-        vec![
-            emitted("stock", root, add(5)),
-            emitted("stock", root, plain("Reject")),
-        ]
-    });
-    let shop = Shop::with(vec![on_labels(&translator).await]).await;
-    let request = failing(
-        in_cascade(cascade(at_head(1, label("order"))), "c-1"),
-        CascadeErrorMode::CascadeErrorCompensate,
-    );
-    let refused = shop.world.send(request).await.unwrap_err();
-    assert_eq!(refused.message(), "full");
-    let book = shop.world.book(cover(1)).await;
-    assert_eq!(types(&book)[..2], ["NoOp", "NoOp"]);
-    assert_eq!(shop.world.total("stock", 1).await, 0);
-}
-
-#[tokio::test]
-async fn s9_a_cascade_that_nobody_settles_is_revoked() {
-    let settings = angzarr_server::coordinator::Settings {
-        cascade_timeout: std::time::Duration::from_millis(50),
-        cascade_check: std::time::Duration::from_millis(20),
-        ..angzarr_server::coordinator::Settings::default()
-    };
-    let world = Setup {
-        settings,
-        ..Setup::default()
-    }
-    .start()
-    .await;
-    world
-        .sent(in_cascade(at_head(1, add(1)), "forgotten"))
-        .await;
-    let pages = world.stored("counter", 2).await;
-    let revocation: angzarr_proto::v1::Revocation = unpack(&pages[1]);
-    assert_eq!(revocation.reason, "timeout");
-    assert_eq!(revocation.cascade_id, "forgotten");
-    assert_eq!(world.state(1).await.value, 0);
-}
-
-#[tokio::test]
-async fn s9_a_cascade_without_waiting_reaches_components_when_it_is_confirmed() {
-    let translator = commanding(|root| vec![emitted("stock", root, add(5))]);
-    let shop = Shop::with(vec![on_labels(&translator).await]).await;
-    shop.world
-        .sent(in_cascade(at_head(1, label("order")), "c-1"))
-        .await;
-    shop.world.sent(at_head(2, label("other"))).await;
-    shop.world.stored("stock", 1).await;
-    assert_eq!(translator.translated.all().len(), 1);
-    shop.world.commit("c-1").await;
-    shop.world.stored("stock", 2).await;
-    assert_eq!(shop.world.total("stock", 1).await, 5);
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
 use crate::counter::{Amount, added};
+use crate::messages::*;
 use crate::world::*;
 
 /// Doubles amounts, and forgets the first page when asked to.

@@ -1,9 +1,10 @@
 //! A server on a free port over a scratch folder, with the counter as business code.
+//! With `ANGZARR_TEST_STORE=remote` its database is another server.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use angzarr_adapters::{EventStore, Limits, NativeStore};
+use angzarr_adapters::{EventStore, Limits, NativeStore, RemoteStore};
 use angzarr_engine::Options;
 use angzarr_proto::Dialect;
 use angzarr_proto::store::v1::{
@@ -13,39 +14,41 @@ use angzarr_proto::v1::command_handler_coordinator_service_client::CommandHandle
 use angzarr_proto::v1::event_query_service_client::EventQueryServiceClient;
 use angzarr_proto::v1::event_stream_service_client::EventStreamServiceClient;
 use angzarr_proto::v1::{
-    AngzarrDeadLetter, CommandBook, CommandPage, CommandRequest, CommandResponse, Cover, Edition,
-    EventBook, EventPage, MergeStrategy, PageHeader, Query, SyncMode, Uuid, command_page,
-    event_page, page_header,
+    AngzarrDeadLetter, CommandRequest, CommandResponse, Cover, EventBook, EventPage, Query,
 };
-use angzarr_server::coordinator::{Consumers, Coordinator, Queries, Settings, Streams};
-use angzarr_server::grpc::GrpcServer;
-use angzarr_server::handler::Retries;
+use angzarr_server::admin::DeadLetters;
+use angzarr_server::coordinator::{Consumers, Coordinator, Queries, Reacting, Settings, Streams};
+use angzarr_server::grpc::{GrpcServer, MESSAGE_BYTES_MAX};
 use angzarr_server::json::Json;
 use angzarr_server::listener::Listener;
 use angzarr_server::registry::{
     HandlerSettings, ReactionSettings, Registry, Snapshots, UpcasterSettings,
 };
 use angzarr_server::service::{
-    CommandService, ProcessManagerService, ProjectorService, QueryService, SagaService,
-    StreamService,
+    CommandService, ConsumerService, DeadLetterService, ProcessManagerService, ProjectorService,
+    QueryService, SagaService, StoreService, StreamService,
 };
 use futures::StreamExt;
 use prost::Message;
-use prost_types::Any;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::counter::{Amount, Counter, State, Text, any, fold};
+use crate::counter::{Counter, State, fold};
+use crate::messages::*;
+use crate::mortal::{Death, MortalStore};
 
 pub(crate) struct World {
     pub(crate) counter: Counter,
     pub(crate) store: Arc<dyn EventStore>,
     pub(crate) channel: Channel,
+    pub(crate) consumers: Consumers,
     /// `None` once it is stopped.
-    pub(crate) consumers: Option<Consumers>,
+    reacting: Option<Reacting>,
     shutdown: CancellationToken,
+    /// Ends the database that is another server, if it is one.
+    database: CancellationToken,
     native: Arc<NativeStore>,
     folder: Option<TempDir>,
 }
@@ -58,6 +61,7 @@ pub(crate) struct Setup {
     pub(crate) others: Vec<HandlerSettings>,
     pub(crate) upcasters: Vec<UpcasterSettings>,
     pub(crate) descriptors: Option<Json>,
+    pub(crate) death: Option<Death>,
     pub(crate) reactions: Vec<ReactionSettings>,
     /// Of an earlier world.
     pub(crate) folder: Option<TempDir>,
@@ -73,6 +77,7 @@ impl Default for Setup {
             others: Vec::new(),
             upcasters: Vec::new(),
             descriptors: None,
+            death: None,
             reactions: Vec::new(),
             folder: None,
             settings: Settings::default(),
@@ -90,7 +95,19 @@ impl Setup {
         });
         let folder = self.folder.unwrap_or_else(|| tempfile::tempdir().unwrap());
         let native = open_store(&folder);
-        let store: Arc<dyn EventStore> = native.clone();
+        let database = CancellationToken::new();
+        let store: Arc<dyn EventStore> = match std::env::var("ANGZARR_TEST_STORE").as_deref() {
+            Ok("remote") => Arc::new(elsewhere(native.clone(), database.clone()).await),
+            _ => native.clone(),
+        };
+        // Tests look at what is stored whether or not the coordinator is dead.
+        let own: Arc<dyn EventStore> = match self.death {
+            Some(death) => Arc::new(MortalStore {
+                store: Arc::clone(&store),
+                death,
+            }),
+            None => Arc::clone(&store),
+        };
         let settings = self.settings;
         let limits = settings.limits;
         let registry = Registry::new(handlers, self.upcasters, limits)
@@ -98,7 +115,7 @@ impl Setup {
             .with_reactions(self.reactions, limits)
             .unwrap();
         let registry = Arc::new(registry);
-        let coordinator = Coordinator::new(Arc::clone(&store), Arc::clone(&registry), settings);
+        let coordinator = Coordinator::new(Arc::clone(&own), Arc::clone(&registry), settings);
         let coordinator = Arc::new(match self.descriptors {
             Some(descriptors) => coordinator.with_descriptors(descriptors),
             None => coordinator,
@@ -106,7 +123,10 @@ impl Setup {
         let queries =
             Queries::new(Arc::clone(&store), limits).with_upcasters(Arc::clone(&registry));
         let shutdown = CancellationToken::new();
-        let consumers = coordinator.start_reactions(&shutdown);
+        let reactions = coordinator.reactions(&shutdown);
+        let consumers = reactions.consumers();
+        let reacting = reactions.start();
+        let letters = DeadLetters::new(store.clone(), coordinator.clone(), Json::new([]).unwrap());
         let server = GrpcServer::new(limits.message_bytes)
             .add_service(CommandService::server(
                 Arc::clone(&coordinator),
@@ -121,6 +141,15 @@ impl Setup {
                 limits.message_bytes,
             ))
             .add_service(ProjectorService::server(coordinator, limits.message_bytes))
+            .add_service(ConsumerService::server(
+                consumers.clone(),
+                Arc::clone(&store),
+                limits.message_bytes,
+            ))
+            .add_service(DeadLetterService::server(
+                Arc::new(letters),
+                limits.message_bytes,
+            ))
             .add_service(QueryService::server(queries, limits.message_bytes))
             .add_service(StreamService::server(
                 Streams::new(Arc::clone(&store)).with_upcasters(registry),
@@ -134,8 +163,10 @@ impl Setup {
             counter: self.counter,
             store,
             channel,
-            consumers: Some(consumers),
+            consumers,
+            reacting: Some(reacting),
             shutdown,
+            database,
             native,
             folder: Some(folder),
         }
@@ -145,6 +176,7 @@ impl Setup {
 impl Drop for World {
     fn drop(&mut self) {
         self.shutdown.cancel();
+        self.database.cancel();
     }
 }
 
@@ -156,12 +188,39 @@ impl World {
     /// Ends as a server does that is told to; the next world may go on in the folder.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.shutdown.cancel();
-        self.consumers.take().unwrap().stopped().await;
+        self.reacting.take().unwrap().stopped().await;
+        self.database.cancel();
+        self.close().await
+    }
+
+    /// Ends at once; the next world may go on in the folder.
+    pub(crate) async fn kill(mut self) -> TempDir {
+        self.shutdown.cancel();
+        drop(self.reacting.take());
+        self.database.cancel();
+        self.close().await
+    }
+
+    /// A copy of the folder: requests that are under way keep the folder locked a little longer.
+    async fn close(&mut self) -> TempDir {
         let native = Arc::clone(&self.native);
         tokio::task::spawn_blocking(move || native.engine().close().unwrap())
             .await
             .unwrap();
-        self.folder.take().unwrap()
+        let folder = self.folder.take().unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        for part in ["log", "index"] {
+            let Ok(files) = std::fs::read_dir(folder.path().join(part)) else {
+                continue;
+            };
+            std::fs::create_dir(copy.path().join(part)).unwrap();
+            for file in files {
+                let file = file.unwrap();
+                let place = copy.path().join(part).join(file.file_name());
+                std::fs::copy(file.path(), place).unwrap();
+            }
+        }
+        copy
     }
 
     pub(crate) async fn commit(&self, cascade_id: &str) {
@@ -288,157 +347,19 @@ impl World {
     }
 }
 
-pub(crate) fn handler(domain: &str, address: &str) -> HandlerSettings {
-    HandlerSettings {
-        domain: domain.into(),
-        address: address.into(),
-        dialect: None,
-        timeout: Duration::from_secs(30),
-        retries: Retries {
-            attempts: 3,
-            min: Duration::from_millis(1),
-            max: Duration::from_millis(5),
-        },
-        concurrency: 1024,
-        snapshots: Snapshots::Auto,
-    }
-}
-
-pub(crate) fn root(number: u8) -> Uuid {
-    Uuid {
-        value: vec![number; 16],
-    }
-}
-
-pub(crate) fn cover(number: u8) -> Cover {
-    Cover {
-        domain: "counter".into(),
-        root: Some(root(number)),
-        ..Cover::default()
-    }
-}
-
-pub(crate) fn cover_in(domain: &str, root: u8) -> Cover {
-    Cover {
-        domain: domain.into(),
-        ..cover(root)
-    }
-}
-
-pub(crate) fn dead_letter_cover(domain: &str) -> Cover {
-    Cover {
-        domain: format!("angzarr.dlq.{domain}"),
-        root: Some(root(0)),
-        ..Cover::default()
-    }
-}
-
-pub(crate) fn on_branch(mut cover: Cover, name: &str) -> Cover {
-    cover.edition = Some(Edition {
-        name: name.into(),
-        divergences: vec![],
-    });
-    cover
-}
-
-pub(crate) fn command(cover: Cover, command: Any, sequence: u32) -> CommandRequest {
-    let header = PageHeader {
-        sequence_type: Some(page_header::SequenceType::Sequence(sequence)),
-        sync_mode: None,
-    };
-    let page = CommandPage {
-        header: Some(header),
-        payload: Some(command_page::Payload::Command(command)),
-        merge_strategy: MergeStrategy::MergeStrict.into(),
-    };
-    CommandRequest {
-        command: Some(CommandBook {
-            cover: Some(cover),
-            pages: vec![page],
-        }),
-        ..CommandRequest::default()
-    }
-}
-
-/// A command that no other one can make stale.
-pub(crate) fn at_head(root: u8, payload: Any) -> CommandRequest {
-    merged(
-        command(cover(root), payload, 0),
-        MergeStrategy::MergeAggregateHandles,
-    )
-}
-
-pub(crate) fn merged(mut request: CommandRequest, strategy: MergeStrategy) -> CommandRequest {
-    page_mut(&mut request).merge_strategy = strategy.into();
-    request
-}
-
-pub(crate) fn in_cascade(mut request: CommandRequest, cascade_id: &str) -> CommandRequest {
-    request.cascade_id = Some(cascade_id.into());
-    request
-}
-
-pub(crate) fn in_mode(mut request: CommandRequest, mode: SyncMode) -> CommandRequest {
-    request.sync_mode = mode.into();
-    request
-}
-
-pub(crate) fn correlated(mut request: CommandRequest, id: &str) -> CommandRequest {
-    cover_mut(&mut request).correlation_id = id.into();
-    request
-}
-
-pub(crate) fn page_mut(request: &mut CommandRequest) -> &mut CommandPage {
-    &mut request.command.as_mut().unwrap().pages[0]
-}
-
-pub(crate) fn cover_mut(request: &mut CommandRequest) -> &mut Cover {
-    request.command.as_mut().unwrap().cover.as_mut().unwrap()
-}
-
-pub(crate) fn add(amount: u32) -> Any {
-    any("Add", &Amount { amount })
-}
-
-pub(crate) fn label(text: &str) -> Any {
-    any("Label", &Text { text: text.into() })
-}
-
-pub(crate) fn plain(name: &str) -> Any {
-    any(name, &Amount { amount: 1 })
-}
-
-/// The numbers of the pages.
-pub(crate) fn sequences(book: &EventBook) -> Vec<u32> {
-    let sequence = |page: &EventPage| match page.header.as_ref().unwrap().sequence_type {
-        Some(page_header::SequenceType::Sequence(sequence)) => sequence,
-        ref other => panic!("{other:?} is no sequence"),
-    };
-    book.pages.iter().map(sequence).collect()
-}
-
-pub(crate) fn event(page: &EventPage) -> &Any {
-    match &page.payload {
-        Some(event_page::Payload::Event(any)) => any,
-        other => panic!("{other:?} is no event"),
-    }
-}
-
-/// Last parts of the type names of the pages.
-pub(crate) fn types(book: &EventBook) -> Vec<&str> {
-    book.pages
-        .iter()
-        .map(|page| event(page).type_url.rsplit('.').next().unwrap())
-        .collect()
-}
-
-pub(crate) fn unpack<M: Message + Default>(page: &EventPage) -> M {
-    M::decode(event(page).value.as_slice()).unwrap()
+/// The store as a coordinator sees it whose database is another process.
+async fn elsewhere(native: Arc<NativeStore>, shutdown: CancellationToken) -> RemoteStore {
+    let server = GrpcServer::new(MESSAGE_BYTES_MAX);
+    let server = StoreService::new(native, shutdown.clone()).add_to(server);
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let url = listener.url().unwrap();
+    tokio::spawn(server.serve(vec![listener], shutdown, Duration::from_secs(1)));
+    RemoteStore::connect(&url).unwrap()
 }
 
 fn open_store(folder: &TempDir) -> Arc<NativeStore> {
     let options = Options {
-        segment_bytes: 4 * 1024 * 1024,
+        segment_bytes: 1024 * 1024,
         ..Options::default()
     };
     Arc::new(NativeStore::open(folder.path(), options, Limits::default()).unwrap())

@@ -1,9 +1,12 @@
 //! `ReadAll` and `Subscribe`: the whole store in position order.
 
+use std::time::Duration;
+
 use angzarr_engine::{Domain, Edition, Filter, LogCursor, Position, Recorded, Root, Watch};
 use angzarr_proto::store::v1 as pb;
 use futures::{StreamExt, stream};
 use pb::read_all_response::Item;
+use tokio::time::timeout;
 
 use super::compose::{Composer, PageParts};
 use super::{NativeStore, convert, run_blocking};
@@ -13,6 +16,8 @@ use crate::store::{RecordStream, Result};
 const CHUNK: u64 = 256 * 1024;
 /// A filter that drops everything still tells how far it has got, once in so many events.
 const PROGRESS_EVENTS: u64 = 1024;
+/// And when nothing was committed for so long.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A reader of the whole store.
 struct Following {
@@ -91,8 +96,19 @@ impl Following {
                 let mark = self.progress(true);
                 return Ok(Some((vec![mark], self)));
             }
-            if !self.watch.changed().await {
-                return Ok(None);
+            let untold = self.told < self.cursor.position();
+            let waited = if untold {
+                timeout(QUIET, self.watch.changed()).await
+            } else {
+                Ok(self.watch.changed().await)
+            };
+            match waited {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(_) => {
+                    let mark = self.progress(true);
+                    return Ok(Some((vec![mark], self)));
+                }
             }
         }
     }

@@ -29,6 +29,12 @@ struct Args {
     /// Events, each about 110 bytes of JSON.
     #[arg(long, default_value_t = 50_000_000)]
     events: u32,
+    /// Events of one append, each of another aggregate.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Appends under way at a time.
+    #[arg(long, default_value_t = 256)]
+    clients: usize,
     /// Folder for the store, which takes about 10 GB.
     #[arg(long, default_value = "/tmp")]
     scratch: PathBuf,
@@ -44,9 +50,6 @@ struct Args {
 }
 
 const PARTS: u32 = 10;
-/// Events of one commit, each of another aggregate.
-const BATCH: u32 = 10;
-const UNDER_WAY: usize = 128;
 /// Random aggregates that are loaded at the end.
 const LOADS: u32 = 20_000;
 /// Prime, and so without a common divisor with any number of aggregates that is not its multiple:
@@ -85,6 +88,8 @@ struct Reads {
 struct Report {
     aggregates: u32,
     events: u32,
+    batch: u32,
+    clients: usize,
     parts: Vec<Part>,
     reads: Reads,
     index_bytes: u64,
@@ -135,6 +140,8 @@ fn measure(args: &Args, scratch: &Path) -> Result<Report> {
     Ok(Report {
         aggregates: args.aggregates,
         events: args.events,
+        batch: args.batch,
+        clients: args.clients,
         parts,
         reads,
         index_bytes: folder_bytes(&scratch.join("index"))?,
@@ -150,6 +157,8 @@ fn ask<T: for<'de> Deserialize<'de>>(args: &Args, scratch: &Path, task: &[&str])
             .args(task)
             .args(["--aggregates", &args.aggregates.to_string()])
             .args(["--events", &args.events.to_string()])
+            .args(["--batch", &args.batch.to_string()])
+            .args(["--clients", &args.clients.to_string()])
             .arg("--scratch")
             .arg(scratch)
             .stdout(Stdio::piped())
@@ -220,8 +229,8 @@ async fn write_part(args: &Args, part: u32) -> Result<Part> {
 
 async fn write_events(engine: &Arc<Engine>, args: &Args, first: u32, count: u32) -> Result<()> {
     let mut under_way = std::collections::VecDeque::new();
-    for start in (first..first + count).step_by(BATCH as usize) {
-        let writes = (start..start + BATCH)
+    for start in (first..first + count).step_by(args.batch as usize) {
+        let writes = (start..(start + args.batch).min(first + count))
             .map(|n| {
                 let (aggregate, sequence) = place(args, n);
                 story::write(aggregate, sequence)
@@ -235,7 +244,7 @@ async fn write_events(engine: &Arc<Engine>, args: &Args, first: u32, count: u32)
             };
             engine.commit(commit).await
         }));
-        while under_way.len() > UNDER_WAY {
+        while under_way.len() > args.clients {
             if let Some(task) = under_way.pop_front() {
                 task.await??;
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::{BATCH, PARTS, Part, Report, Result, UNDER_WAY};
+use super::{PARTS, Part, Report, Result};
 
 /// A name and what it is of a part.
 type Curve = (&'static str, fn(&Part) -> f64);
@@ -13,11 +13,11 @@ impl Report {
     pub(super) fn markdown(&self) -> String {
         let per_event = |bytes: u64| bytes as f64 / f64::from(self.events);
         let mut text = format!(
-            "# Scale\n\n{} aggregates, {} events of {:.0} bytes in commits of {BATCH}, {UNDER_WAY} commits \
+            "# Scale\n\n{} aggregates, {} events of {:.0} bytes, {} in each append, {} appends \
              under way, synced before each answer; the process is killed after each tenth.\n\n\
              | tenth | events a second | resident MiB | of it anonymous | opened in s | commits replayed | log MiB | on disk MiB | rewritten | waiting |\n\
              |---|---|---|---|---|---|---|---|---|---|\n",
-            self.aggregates, self.events, self.payload_bytes_per_event
+            self.aggregates, self.events, self.payload_bytes_per_event, self.batch, self.clients
         );
         for (n, part) in self.parts.iter().enumerate() {
             text += &format!(

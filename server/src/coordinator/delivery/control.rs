@@ -1,9 +1,9 @@
 //! Watching and steering consumers from outside.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 
 /// How far a consumer has got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,20 +22,20 @@ pub struct Progress {
     pub caught_up: bool,
 }
 
-/// What a consumer can be told.
+/// What a consumer can be told. It answers when it has done so.
 #[derive(Debug)]
 pub(in crate::coordinator) enum Control {
-    Pause,
-    Resume,
-    /// Answers when the consumer has started again from the first event.
+    Pause(oneshot::Sender<()>),
+    Resume(oneshot::Sender<()>),
+    /// Start again from the first event.
     Reset(oneshot::Sender<Result<(), String>>),
 }
 
 /// The outer end of a consumer.
 #[derive(Debug)]
 pub(in crate::coordinator) struct Switch {
-    pub(in crate::coordinator) controls: mpsc::Sender<Control>,
-    pub(in crate::coordinator) progress: watch::Receiver<Progress>,
+    controls: mpsc::Sender<Control>,
+    progress: watch::Receiver<Progress>,
 }
 
 /// The inner end.
@@ -57,74 +57,101 @@ impl Controls {
     }
 }
 
-/// The running consumers of a server, by name.
-#[derive(Debug, Default)]
-pub struct Consumers {
-    pub(in crate::coordinator) switches: BTreeMap<String, Switch>,
-    pub(in crate::coordinator) tasks: JoinSet<()>,
+/// The consumers of a server, by name: the kind, a dot, the component.
+#[derive(Debug, Clone, Default)]
+pub struct Consumers(pub(in crate::coordinator) Arc<BTreeMap<String, Switch>>);
+
+/// Why a consumer was not steered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SteerError {
+    /// There is none of that name.
+    #[error("no consumer is called `{name}`; this server has {}", list(.known))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// The store did not take it.
+    #[error("not rebuilt: {0}; try again")]
+    Store(String),
+    /// It does not listen any more.
+    #[error("the server is shutting down")]
+    Stopped,
 }
 
 impl Consumers {
-    /// Names, in order: the kind, a dot, the component.
+    /// Names, in order.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.switches.keys().cloned().collect()
+        self.0.keys().cloned().collect()
     }
 
     /// How far a consumer has got; `None` when there is none of that name.
     #[must_use]
     pub fn progress(&self, name: &str) -> Option<Progress> {
-        Some(self.switches.get(name)?.progress.borrow().clone())
+        Some(self.0.get(name)?.progress.borrow().clone())
     }
 
     /// Follows how far a consumer has got.
     #[must_use]
     pub fn follow(&self, name: &str) -> Option<watch::Receiver<Progress>> {
-        Some(self.switches.get(name)?.progress.clone())
+        Some(self.0.get(name)?.progress.clone())
     }
 
     /// Begins nothing new for a consumer until it is resumed or the server restarted. What is
-    /// under way is finished. `false` when there is none of that name.
-    pub async fn pause(&self, name: &str) -> bool {
-        self.send(name, Control::Pause).await
+    /// under way is finished.
+    ///
+    /// # Errors
+    /// [`SteerError`]
+    pub async fn pause(&self, name: &str) -> Result<(), SteerError> {
+        self.tell(name, Control::Pause).await
     }
 
     /// Goes on after a pause.
-    pub async fn resume(&self, name: &str) -> bool {
-        self.send(name, Control::Resume).await
-    }
-
-    /// Starts a consumer again from the first event of the store; durable when it returns.
     ///
     /// # Errors
-    /// A sentence: there is none of that name, or the store did not take it.
-    pub async fn reset(&self, name: &str) -> Result<(), String> {
+    /// [`SteerError`]
+    pub async fn resume(&self, name: &str) -> Result<(), SteerError> {
+        self.tell(name, Control::Resume).await
+    }
+
+    /// Starts a consumer again from the first event of the store; durable and begun when it
+    /// returns.
+    ///
+    /// # Errors
+    /// [`SteerError`]
+    pub async fn reset(&self, name: &str) -> Result<(), SteerError> {
+        let before = self.progress(name).unwrap_or_default().generation;
+        let recorded = self.tell(name, Control::Reset).await?;
+        recorded.map_err(SteerError::Store)?;
+        if let Some(mut progress) = self.follow(name) {
+            let begun = progress.wait_for(|progress| progress.generation > before);
+            begun.await.map_err(|_| SteerError::Stopped)?;
+        }
+        Ok(())
+    }
+
+    async fn tell<T>(
+        &self,
+        name: &str,
+        control: impl FnOnce(oneshot::Sender<T>) -> Control,
+    ) -> Result<T, SteerError> {
+        let switch = self.0.get(name).ok_or_else(|| SteerError::Unknown {
+            name: name.to_owned(),
+            known: self.names(),
+        })?;
         let (answer, answered) = oneshot::channel();
-        if !self.send(name, Control::Reset(answer)).await {
-            return Err(format!(
-                "no consumer is called `{name}`; there are: {}",
-                self.names().join(", ")
-            ));
-        }
-        answered
-            .await
-            .unwrap_or_else(|_| Err("the server is shutting down".to_owned()))
+        let sent = switch.controls.send(control(answer)).await;
+        sent.map_err(|_| SteerError::Stopped)?;
+        answered.await.map_err(|_| SteerError::Stopped)
     }
+}
 
-    /// Waits until every consumer has stopped after the shutdown.
-    pub async fn stopped(mut self) {
-        self.switches.clear();
-        while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a consumer ended early");
-            }
-        }
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
     }
-
-    async fn send(&self, name: &str, control: Control) -> bool {
-        match self.switches.get(name) {
-            Some(switch) => switch.controls.send(control).await.is_ok(),
-            None => false,
-        }
-    }
+    names.join(", ")
 }

@@ -16,7 +16,7 @@ use crate::handler::{RawBook, Retries};
 use crate::registry::Input;
 use lanes::Lane;
 
-pub use control::{Consumers, Progress};
+pub use control::{Consumers, Progress, SteerError};
 pub(super) use control::{Control, Controls};
 pub(super) use round::Delivery;
 
@@ -62,6 +62,8 @@ impl Trigger {
 /// What a consumer wants and how it is treated.
 #[derive(Debug, Clone)]
 pub(super) struct Interest {
+    /// Whose it is, for the figures.
+    pub(super) component: String,
     pub(super) inputs: Vec<Input>,
     pub(super) all_editions: bool,
     /// Each event for itself; otherwise those of a commit together.

@@ -9,7 +9,7 @@ use angzarr_proto::store::v1::{
     AggregateAppend, AppendRequest, Checkpoint, GetPositionRequest, PutPositionRequest, ReadRequest,
 };
 use angzarr_proto::v1::{Cover, EventPage, Uuid, event_page};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,8 @@ pub(in crate::coordinator) struct Delivery {
     pub(in crate::coordinator) interest: Arc<Interest>,
     pub(in crate::coordinator) consumer: Arc<dyn Consumer>,
     pub(in crate::coordinator) controls: Controls,
+    /// Nothing new is begun.
+    pub(in crate::coordinator) paused: bool,
     pub(in crate::coordinator) shutdown: CancellationToken,
 }
 
@@ -167,12 +169,12 @@ struct Round<'a> {
 
 impl Round<'_> {
     async fn run(&mut self, mut feed: Feed) -> Result<Ended, Error> {
-        let mut paused = false;
         let shutdown = self.delivery.shutdown.clone();
         loop {
-            self.tell(paused);
-            let may_read =
-                !paused && self.lanes.held() < HELD_MAX && self.lanes.held_bytes() < HELD_BYTES_MAX;
+            self.tell();
+            let may_read = !self.delivery.paused
+                && self.lanes.held() < HELD_MAX
+                && self.lanes.held_bytes() < HELD_BYTES_MAX;
             let write_at = self.write_at.unwrap_or_else(Instant::now);
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -182,8 +184,8 @@ impl Round<'_> {
                     self.write_checkpoint().await?;
                 }
                 control = self.delivery.controls.controls.recv() => match control {
-                    Some(Control::Pause) => paused = true,
-                    Some(Control::Resume) => paused = false,
+                    Some(Control::Pause(answer)) => self.pause(true, answer),
+                    Some(Control::Resume(answer)) => self.pause(false, answer),
                     Some(Control::Reset(answer)) => {
                         // Work under way is given up first: nothing of the old round may come
                         // after the first event of the new one.
@@ -205,6 +207,13 @@ impl Round<'_> {
         self.drain().await;
         self.write_checkpoint().await?;
         Ok(Ended::Shutdown)
+    }
+
+    fn pause(&mut self, paused: bool, answer: oneshot::Sender<()>) {
+        self.delivery.paused = paused;
+        self.tell();
+        // Nobody may be waiting any more.
+        let _ = answer.send(());
     }
 
     fn begin(&mut self, batch: Batch) {
@@ -284,12 +293,12 @@ impl Round<'_> {
         self.running.shutdown().await;
     }
 
-    fn tell(&self, paused: bool) {
+    fn tell(&self) {
         let progress = Progress {
             done: self.mark.done(),
             seen: self.mark.read(),
             held: self.lanes.held(),
-            paused,
+            paused: self.delivery.paused,
             generation: self.generation,
             caught_up: self.caught_up,
         };

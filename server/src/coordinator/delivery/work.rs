@@ -7,6 +7,7 @@ use futures::FutureExt;
 use tokio::sync::Semaphore;
 
 use super::{Consumer, Failure, Interest, Trigger};
+use crate::telemetry;
 
 /// Ends when the trigger was taken or put aside, so that the checkpoint may pass it.
 ///
@@ -46,6 +47,7 @@ pub(super) async fn work(
             attempts,
             "delivery failed, trying again"
         );
+        telemetry::retried(&interest.component);
         tokio::time::sleep(pause).await;
         attempts += 1;
     }
