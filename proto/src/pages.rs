@@ -1,3 +1,5 @@
+use std::ops::Deref;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::DecodeError;
 use prost::encoding::{
@@ -8,8 +10,53 @@ use prost::encoding::{
 /// length. A chunk of stored pages is thus one buffer from the log to the network.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pages {
-    fields: BytesMut,
+    fields: Fields,
     count: usize,
+}
+
+/// The fields of pages, behind each other.
+#[derive(Debug, Clone)]
+enum Fields {
+    /// Put together here.
+    Built(BytesMut),
+    /// As they came: part of a message.
+    Taken(Bytes),
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        Self::Built(BytesMut::new())
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Deref for Fields {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Built(bytes) => bytes,
+            Self::Taken(bytes) => bytes,
+        }
+    }
+}
+
+impl Fields {
+    /// To add to them: what came is copied.
+    fn built(&mut self) -> &mut BytesMut {
+        if let Self::Taken(bytes) = self {
+            *self = Self::Built(BytesMut::from(bytes.as_ref()));
+        }
+        match self {
+            Self::Built(bytes) => bytes,
+            Self::Taken(_) => unreachable!("they were copied"),
+        }
+    }
 }
 
 /// Key of field 3 with a length.
@@ -20,7 +67,7 @@ impl Pages {
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
-            fields: BytesMut::with_capacity(bytes),
+            fields: Fields::Built(BytesMut::with_capacity(bytes)),
             count: 0,
         }
     }
@@ -41,7 +88,7 @@ impl Pages {
     pub fn push(&mut self, parts: &[&[u8]]) {
         self.begin(parts.iter().map(|part| part.len() as u64).sum());
         for part in parts {
-            self.fields.put_slice(part);
+            self.fields.built().put_slice(part);
         }
     }
 
@@ -53,7 +100,7 @@ impl Pages {
         encode_varint(len, &mut out);
         let left = out.len();
         let head = head.get(..head.len() - left).unwrap_or_default();
-        self.fields.put_slice(head);
+        self.fields.built().put_slice(head);
         self.count += 1;
     }
 
@@ -75,6 +122,25 @@ impl Pages {
 
     pub(crate) fn encode(&self, out: &mut impl BufMut) {
         out.put_slice(&self.fields);
+    }
+
+    /// Takes the pages that a message begins with, without copying them. What does not look like a
+    /// page is left.
+    pub(crate) fn take(message: &mut Bytes) -> Self {
+        let mut rest: &[u8] = message;
+        let mut count = 0;
+        while rest.first() == Some(&KEY) {
+            let mut behind = rest;
+            let page = next_len(&mut behind).and_then(|len| behind.get(len..));
+            let Some(next) = page else { break };
+            rest = next;
+            count += 1;
+        }
+        let len = message.len() - rest.len();
+        Self {
+            fields: Fields::Taken(message.split_to(len)),
+            count,
+        }
     }
 
     /// Reads one page, whose key was read.
@@ -101,10 +167,10 @@ impl Pages {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         match buffer.chunk().get(..len) {
             Some(page) => {
-                self.fields.put_slice(page);
+                self.fields.built().put_slice(page);
                 buffer.advance(len);
             }
-            None => self.fields.put(buffer.take(len)),
+            None => self.fields.built().put(buffer.take(len)),
         }
         Ok(())
     }
@@ -135,7 +201,10 @@ impl IntoIterator for Pages {
 
     /// The pages as parts of one buffer.
     fn into_iter(self) -> IntoPages {
-        IntoPages(self.fields.freeze())
+        IntoPages(match self.fields {
+            Fields::Built(bytes) => bytes.freeze(),
+            Fields::Taken(bytes) => bytes,
+        })
     }
 }
 

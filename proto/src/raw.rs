@@ -69,6 +69,21 @@ impl Message for ReadResponse {
         }
     }
 
+    /// As any message is read, but that its pages are not copied where they stand together.
+    fn merge(&mut self, mut buffer: impl Buf) -> Result<(), DecodeError> {
+        let mut message = buffer.copy_to_bytes(buffer.remaining());
+        while message.has_remaining() {
+            if self.pages.is_empty() {
+                self.pages = Pages::take(&mut message);
+            }
+            if message.has_remaining() {
+                let (tag, wire_type) = encoding::decode_key(&mut message)?;
+                self.merge_field(tag, wire_type, &mut message, DecodeContext::default())?;
+            }
+        }
+        Ok(())
+    }
+
     fn encoded_len(&self) -> usize {
         let cover = self.cover.as_ref();
         let snapshot = self.snapshot.as_ref();

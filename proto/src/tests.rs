@@ -149,6 +149,13 @@ fn raw_messages_match_their_declaration() {
     assert_eq!(again.pages.len(), 2);
     assert_eq!(again.pages.iter().collect::<Vec<_>>(), pages);
     assert_eq!(again.pages.into_iter().collect::<Vec<_>>(), pages);
+    // Pages before, between and behind other fields.
+    let scattered = [0x1a, 1, 7, 0x1a, 0, 0x30, 9, 0x1a, 1, 8];
+    let scattered = ReadResponse::decode(&scattered[..]).unwrap();
+    assert_eq!(scattered.next_sequence, 9);
+    assert_eq!(scattered.pages.len(), 3);
+    let found: Vec<_> = scattered.pages.iter().collect();
+    assert_eq!(found, [&[7][..], &[], &[8]]);
     for bad in [&[0x1a, 5, 1][..], &[0x18, 1], &[0x1a, 0x80]] {
         assert!(ReadResponse::decode(bad).is_err(), "{bad:?}");
     }

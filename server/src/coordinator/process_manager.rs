@@ -198,7 +198,7 @@ impl Coordinator {
             .destinations(manager, &source.cover, run.cascade_id)
             .await?;
         let call = manager.reactor.process(&book, &state, &destinations);
-        let call = call.instrument(tracing::info_span!("orchestration.execute"));
+        let call = call.instrument(span("orchestration.execute", manager, &book));
         let mut response = call.await?;
         let commands = response.commands.iter().map(|book| book.cover.as_ref());
         let facts = response.facts.iter().map(|book| book.cover.as_ref());

@@ -82,7 +82,7 @@ impl Coordinator {
             .destinations(saga, &trigger.cover(), run.cascade_id)
             .await?;
         let call = saga.reactor.translate(&book, &destinations, run.mode());
-        let call = call.instrument(tracing::info_span!("orchestration.execute"));
+        let call = call.instrument(span("orchestration.execute", saga, &book));
         let response = call.await?;
         let commands = response.commands.iter().map(|book| book.cover.as_ref());
         let facts = response.events.iter().map(|book| book.cover.as_ref());

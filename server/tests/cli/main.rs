@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod docs;
 mod offline;
+mod operating;
 mod repair;
 mod serve;
 mod slow;

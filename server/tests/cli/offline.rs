@@ -5,47 +5,13 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Server, angzarr};
-
-const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+use super::support::{ROOT, Server, angzarr};
 
 /// A data folder with a little of everything in it.
 fn filled() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
-    let run = |arguments: &[&str]| {
-        server.run(arguments).ok();
-    };
-    for text in ["one", "two", "three"] {
-        run(&[
-            "append",
-            "order",
-            ROOT,
-            "--data",
-            text,
-            "--correlation",
-            "c-1",
-        ]);
-    }
-    run(&[
-        "append",
-        "stock",
-        ROOT,
-        "--data",
-        "maybe",
-        "--cascade",
-        "k-1",
-    ]);
-    run(&["fork", "what-if", "order=2"]);
-    run(&[
-        "append",
-        "order",
-        ROOT,
-        "--data",
-        "instead",
-        "--edition",
-        "what-if",
-    ]);
+    server.fill();
     assert_eq!(server.signal(Signal::TERM), Some(0));
     folder
 }

@@ -3,9 +3,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Server, angzarr, command};
-
-const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+use super::support::{ROOT, Server, angzarr, command};
 
 fn stats(server: &Server) -> Value {
     serde_json::from_str(&server.run(&["stats", "--json"]).ok()).unwrap()

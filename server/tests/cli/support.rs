@@ -6,6 +6,9 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+/// An aggregate of the tests.
+pub(crate) const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+
 /// How a command ended.
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -126,6 +129,43 @@ impl Server {
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
         let mut command = self.command(arguments);
         Ended::of(command.output().unwrap())
+    }
+
+    /// Stores a little of everything: correlated events, a pending one, a branch of its own.
+    pub(crate) fn fill(&self) {
+        let run = |arguments: &[&str]| {
+            self.run(arguments).ok();
+        };
+        for text in ["one", "two", "three"] {
+            run(&[
+                "append",
+                "order",
+                ROOT,
+                "--data",
+                text,
+                "--correlation",
+                "c-1",
+            ]);
+        }
+        run(&[
+            "append",
+            "stock",
+            ROOT,
+            "--data",
+            "maybe",
+            "--cascade",
+            "k-1",
+        ]);
+        run(&["fork", "what-if", "order=2"]);
+        run(&[
+            "append",
+            "order",
+            ROOT,
+            "--data",
+            "instead",
+            "--edition",
+            "what-if",
+        ]);
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {

@@ -6,9 +6,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::Server;
-
-const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+use super::support::{ROOT, Server};
 
 fn server() -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();

@@ -9,47 +9,19 @@ use pb::snapshots_client::SnapshotsClient;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Server, angzarr, command};
+use super::support::{ROOT, Server, angzarr, command};
 
-const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
 const OTHER: &str = "11111111-7425-40de-944b-e07fc1f90ae7";
 
 /// A little of everything a client can store.
 async fn fill(server: &Server) {
+    server.fill();
     let run = |arguments: &[&str]| {
         server.run(arguments).ok();
     };
     for text in ["one", "two", "three"] {
-        run(&[
-            "append",
-            "order",
-            ROOT,
-            "--data",
-            text,
-            "--correlation",
-            "c-1",
-        ]);
         run(&["append", "order", OTHER, "--data", text]);
     }
-    run(&[
-        "append",
-        "stock",
-        ROOT,
-        "--data",
-        "maybe",
-        "--cascade",
-        "k-1",
-    ]);
-    run(&["fork", "what-if", "order=2"]);
-    run(&[
-        "append",
-        "order",
-        ROOT,
-        "--data",
-        "instead",
-        "--edition",
-        "what-if",
-    ]);
     run(&[
         "append", "order", ROOT, "--type", "t.Bytes", "--data", "hex:00ff",
     ]);

@@ -1,9 +1,7 @@
 use std::fs;
 
-use super::support::angzarr;
+use super::support::{ROOT, angzarr};
 use angzarr_server::config::KEYS;
-
-const ROOT: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
