@@ -7,8 +7,8 @@ use angzarr_proto::v1::projector_service_server as projector;
 use angzarr_proto::v1::saga_service_server as saga;
 use angzarr_proto::v1::{
     BusinessResponse, CommandBook, CommandPage, CommandRequest, CommandResponse, ContextualCommand,
-    Cover, EventBook, EventPage, EventRequest, FactInjectionResponse, FactRequest, Projection,
-    ReplayRequest, ReplayResponse, SagaHandleRequest, SagaResponse, SpeculateCommandHandlerRequest,
+    Cover, EventBook, EventRequest, FactInjectionResponse, FactRequest, Projection, ReplayRequest,
+    ReplayResponse, SagaHandleRequest, SagaResponse, SpeculateCommandHandlerRequest,
     business_response, command_page, event_page,
 };
 use prost_types::Any;
@@ -19,6 +19,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
 use super::Error;
+use crate::handler::one_event;
 
 /// A gRPC server of this process; ends when dropped.
 pub(super) struct Serving {
@@ -74,16 +75,7 @@ impl handler::CommandHandlerService for Echo {
         let Some(command_page::Payload::Command(command)) = payload else {
             return Err(Status::invalid_argument("the command has no page"));
         };
-        let page = EventPage {
-            payload: Some(event_page::Payload::Event(command)),
-            ..EventPage::default()
-        };
-        let events = EventBook {
-            pages: vec![page],
-            ..EventBook::default()
-        };
-        let result = Some(business_response::Result::Events(events));
-        Ok(Response::new(BusinessResponse { result }))
+        Ok(Response::new(one_event(command)))
     }
 
     async fn handle_fact(&self, _: Request<FactRequest>) -> Result<Response<EventBook>, Status> {

@@ -177,7 +177,8 @@ impl Coordinator {
         obligation: &Obligation,
         trigger: &Trigger,
     ) -> Result<(), Error> {
-        let before = self.standing(trigger).await?;
+        let cover = trigger.cover();
+        let before = self.standing(&cover, &trigger.sequences).await?;
         if before != Standing::Revoked {
             let run = Run {
                 cascade_id: (before == Standing::Pending).then_some(cascade_id),
@@ -187,7 +188,7 @@ impl Coordinator {
             ended.map_err(|failure| failure.error)?;
         }
         let cascade_id = cascade_id.to_owned();
-        match self.standing(trigger).await? {
+        match self.standing(&cover, &trigger.sequences).await? {
             Standing::Pending => {}
             Standing::Confirmed => {
                 let request = CommitCascadeRequest { cascade_id };
@@ -202,12 +203,12 @@ impl Coordinator {
         Ok(())
     }
 
-    /// What has become of an obligation.
-    async fn standing(&self, trigger: &Trigger) -> Result<Standing, Error> {
+    /// What has become of events of a cascade.
+    async fn standing(&self, cover: &Cover, sequences: &[u32]) -> Result<Standing, Error> {
         let request = ReadRequest {
-            cover: Some(key_of(&trigger.cover())),
+            cover: Some(key_of(cover)),
             selection: Some(read_request::Selection::Sequences(SequenceSet {
-                values: trigger.sequences.clone(),
+                values: sequences.to_vec(),
             })),
             pending: PendingView::Resolved.into(),
             ..ReadRequest::default()
@@ -231,17 +232,9 @@ impl Coordinator {
         let Some(cascade_id) = cascade_id else {
             return Ok(None);
         };
-        let request = ReadRequest {
-            cover: origin.source.as_ref().map(key_of),
-            selection: Some(read_request::Selection::Sequences(SequenceSet {
-                values: vec![origin.source_seq],
-            })),
-            pending: PendingView::Resolved.into(),
-            ..ReadRequest::default()
-        };
-        let book = read_book(self.store.as_ref(), request).await?;
-        let pending = super::cascade::holds_pending(&book.pages)?;
-        Ok(pending.then(|| cascade_id.to_owned()))
+        let source = origin.source.clone().unwrap_or_default();
+        let standing = self.standing(&source, &[origin.source_seq]).await?;
+        Ok((standing == Standing::Pending).then(|| cascade_id.to_owned()))
     }
 }
 

@@ -2,14 +2,14 @@
 
 use angzarr_proto::v1::{
     BusinessResponse, ContextualCommand, EventBook, EventPage, FactRequest, ReplayRequest,
-    ReplayResponse, business_response, command_handler_service_server as service, command_page,
-    event_page,
+    ReplayResponse, command_handler_service_server as service, command_page, event_page,
 };
 use prost_types::Any;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 use super::{Trouble, aggregates::Decide};
+use crate::handler::one_event;
 
 /// A running command handler; it ends when this is dropped.
 #[derive(Debug)]
@@ -67,16 +67,7 @@ impl service::CommandHandlerService for Business {
             return Err(Status::invalid_argument("the command has no page"));
         };
         let event = (self.decide)(&history, &command).map_err(Status::failed_precondition)?;
-        let page = EventPage {
-            payload: Some(event_page::Payload::Event(event)),
-            ..EventPage::default()
-        };
-        let events = EventBook {
-            pages: vec![page],
-            ..EventBook::default()
-        };
-        let result = Some(business_response::Result::Events(events));
-        Ok(Response::new(BusinessResponse { result }))
+        Ok(Response::new(one_event(event)))
     }
 
     async fn handle_fact(&self, _: Request<FactRequest>) -> Result<Response<EventBook>, Status> {

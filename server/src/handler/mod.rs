@@ -1,5 +1,6 @@
 //! The client side of business code: what the server calls, in the words each peer speaks.
 
+mod answer;
 mod codec;
 mod command;
 mod dialect;
@@ -12,6 +13,7 @@ mod retry;
 pub(crate) mod trace;
 mod upcaster;
 
+pub(crate) use answer::one_event;
 pub(crate) use command::AnswerLimits;
 pub use command::{Answer, CommandHandler};
 pub use dialect::{book_for_caller, notification_for_caller, type_url_for_caller};

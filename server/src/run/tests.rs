@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use angzarr_proto::v1::{
     BusinessResponse, CommandBook, CommandPage, CommandRequest, CommandResponse, ContextualCommand,
-    Cover, EventBook, EventPage, FactRequest, Query, ReplayRequest, ReplayResponse, Uuid,
-    business_response, command_handler_coordinator_service_client as commands,
-    command_handler_service_server as handler, command_page, event_page,
-    event_query_service_client as queries,
+    Cover, EventBook, FactRequest, Query, ReplayRequest, ReplayResponse, Uuid,
+    command_handler_coordinator_service_client as commands,
+    command_handler_service_server as handler, command_page, event_query_service_client as queries,
 };
 use prost_types::Any;
 use tokio::net::TcpListener;
@@ -20,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::config::{Listen, NativeStorage, Sources, Storage};
+use crate::handler::one_event;
 
 /// Business code that answers when it is told to.
 struct Slow {
@@ -39,16 +39,7 @@ impl handler::CommandHandlerService for Slow {
             type_url: "type.googleapis.com/shop.Done".to_owned(),
             value: Vec::new(),
         };
-        let page = EventPage {
-            payload: Some(event_page::Payload::Event(event)),
-            ..EventPage::default()
-        };
-        let events = EventBook {
-            pages: vec![page],
-            ..EventBook::default()
-        };
-        let result = Some(business_response::Result::Events(events));
-        Ok(Response::new(BusinessResponse { result }))
+        Ok(Response::new(one_event(event)))
     }
 
     async fn handle_fact(&self, _: Request<FactRequest>) -> Result<Response<EventBook>, Status> {

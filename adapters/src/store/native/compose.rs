@@ -167,7 +167,8 @@ impl PageParts<'_> {
     }
 }
 
-/// Bytes of a sequence and a time with their keys and lengths, at most: 8 and 23.
+/// Bytes of a sequence and a time with their keys and lengths, at most: 8 and 24, with 10 for each
+/// number of a time that is negative.
 const HEAD_MAX: usize = 32;
 
 /// Encodes pages behind each other, so that a chunk of them is one allocation.
@@ -261,5 +262,32 @@ pub(super) fn framework_any(name: &str, message: &impl Message) -> prost_types::
     prost_types::Any {
         type_url: format!("type.googleapis.com/{}", Dialect::V1.qualify(name)),
         value: message.encode_to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_head_fits() {
+        let mut pages = Pages::default();
+        for created_at in [i64::MIN, -1, 0, i64::MAX] {
+            let page = PageParts {
+                sequence: Sequence::new(u32::MAX),
+                created_at: Timestamp::from_nanos(created_at),
+                body: &[],
+                cascade: "",
+                no_commit: false,
+            };
+            page.push_to(&mut pages);
+        }
+        for page in pages.iter() {
+            let page = v1::EventPage::decode(page).unwrap();
+            let sequence = page.header.unwrap().sequence_type.unwrap();
+            let last = v1::page_header::SequenceType::Sequence(u32::MAX);
+            assert_eq!(sequence, last);
+            assert!(page.created_at.is_some());
+        }
     }
 }

@@ -45,6 +45,18 @@ impl SmallDisk {
         Some(Self { mounted })
     }
 
+    /// A server with its data here.
+    fn serve(&self, folder: &Path) -> Server {
+        let data = self.mounted.join("data");
+        let data = [
+            "--data",
+            data.to_str().unwrap(),
+            "--set",
+            "storage.index=memory",
+        ];
+        Server::start_with(folder, &[&SERVE[..], &data].concat())
+    }
+
     fn remount(&self, how: &str) -> bool {
         let how = format!("remount,{how}");
         let mount = Command::new("mount")
@@ -85,15 +97,7 @@ async fn a_full_file_system_stops_appends_and_nothing_else() {
     let Some(disk) = SmallDisk::mount(folder.path(), 12) else {
         return;
     };
-    let data = disk.mounted.join("data");
-    let data = [
-        "--data",
-        data.to_str().unwrap(),
-        "--set",
-        "storage.index=memory",
-    ];
-    let arguments = [&SERVE[..], &data].concat();
-    let server = Server::start_with(folder.path(), &arguments);
+    let server = disk.serve(folder.path());
     // Not to be compressed: rewriting segments would make room.
     let mut large = rand::rng().sample_iter(rand::distr::Alphanumeric);
     let large: Vec<u8> = large.by_ref().take(200 * 1024).collect();
@@ -116,7 +120,7 @@ async fn a_full_file_system_stops_appends_and_nothing_else() {
     assert_ne!(again.code, Some(0), "a poisoned store takes nothing");
     drop(server);
     std::fs::remove_file(disk.mounted.join("ballast")).unwrap();
-    let server = Server::start_with(folder.path(), &arguments);
+    let server = disk.serve(folder.path());
     assert_eq!(events(&server), acknowledged);
     server
         .run(&["append", "order", ROOT, "--data", "@large"])
@@ -135,15 +139,7 @@ async fn a_read_only_file_system_stops_appends_and_nothing_else() {
     let Some(disk) = SmallDisk::mount(folder.path(), 16) else {
         return;
     };
-    let data = disk.mounted.join("data");
-    let data = [
-        "--data",
-        data.to_str().unwrap(),
-        "--set",
-        "storage.index=memory",
-    ];
-    let arguments = [&SERVE[..], &data].concat();
-    let server = Server::start_with(folder.path(), &arguments);
+    let server = disk.serve(folder.path());
     for _ in 0..3 {
         server
             .run(&["append", "order", ROOT, "--data", "small"])
@@ -168,8 +164,8 @@ async fn a_read_only_file_system_stops_appends_and_nothing_else() {
         .args([&image, &mounted])
         .output();
     assert!(mount.unwrap().status.success());
-    let _disk = SmallDisk { mounted };
-    let server = Server::start_with(folder.path(), &arguments);
+    let disk = SmallDisk { mounted };
+    let server = disk.serve(folder.path());
     assert_eq!(events(&server), 3);
     server
         .run(&["append", "order", ROOT, "--data", "small"])
