@@ -63,7 +63,6 @@ impl Coordinator {
         command: &Command,
         component: &Reaction,
     ) -> Result<(), Error> {
-        check(command)?;
         self.outcome_of_compensation(command, Some(component))
             .await
             .map(drop)
@@ -74,7 +73,7 @@ impl Coordinator {
         command: &Command,
         component: Option<&Reaction>,
     ) -> Result<Outcome, Error> {
-        let origin = check(command)?;
+        let origin = origin_in(command)?;
         let outcome = self.carry_out(command).instrument(span(command)).await?;
         telemetry::compensated(&origin.source_component);
         match &outcome {
@@ -100,13 +99,19 @@ impl Coordinator {
         component: Option<&Reaction>,
     ) -> Result<(), Error> {
         let rejection = rejection_in(command);
-        let rejected = rejection.rejected_command.clone().unwrap_or_default();
+        // Of a notification about something else, that itself is what was not taken.
+        let refused = rejection.rejected_command.clone();
+        let rejected = refused.unwrap_or_else(|| command.book.clone());
         if revocation.send_to_dead_letter_queue
             && let Some(component) = component
         {
             let failure = Failure {
                 transient: false,
-                text: rejection.rejection_reason.clone(),
+                text: if rejection.rejection_reason.is_empty() {
+                    revocation.reason.clone()
+                } else {
+                    rejection.rejection_reason.clone()
+                },
                 payload: None,
             };
             self.dead_letter_command(component, origin, &rejected, &failure)
@@ -255,6 +260,10 @@ fn check(command: &Command) -> Result<&AngzarrDeferredSequence, Error> {
              Compensate: send other commands to HandleCommand",
         ));
     }
+    origin_in(command)
+}
+
+fn origin_in(command: &Command) -> Result<&AngzarrDeferredSequence, Error> {
     let header = command
         .book
         .pages

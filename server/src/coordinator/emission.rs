@@ -4,6 +4,7 @@ use angzarr_proto::v1::{
     AngzarrDeferredSequence, CommandBook, CommandRequest, Cover, EventBook, EventRequest,
     ExternalDeferredSequence, PageHeader, page_header,
 };
+use prost_types::Any;
 
 use super::claim;
 use super::run::Run;
@@ -25,6 +26,17 @@ pub(super) struct Source {
     pub(super) component: String,
     /// Number of its first command.
     pub(super) first_index: u32,
+    /// What it is told in place of the event.
+    pub(super) news: Option<News>,
+}
+
+/// A refused command of a component, as it is told of it.
+#[derive(Debug, Clone)]
+pub(super) struct News {
+    /// Of the refused command.
+    pub(super) origin: AngzarrDeferredSequence,
+    /// What the notification holds.
+    pub(super) payload: Option<Any>,
 }
 
 impl Source {
@@ -92,7 +104,7 @@ impl Source {
         book
     }
 
-    fn complete(&self, cover: &mut Cover) {
+    pub(super) fn complete(&self, cover: &mut Cover) {
         cover.edition.clone_from(&self.cover.edition);
         if cover.correlation_id.is_empty() {
             cover.correlation_id.clone_from(&self.cover.correlation_id);

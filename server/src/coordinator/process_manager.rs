@@ -7,7 +7,7 @@ use angzarr_proto::store::v1::{
 };
 use angzarr_proto::v1::{
     AngzarrDeferredSequence, CascadeErrorMode, CommandBook, Cover, EventBook, EventPage,
-    ProcessManagerHandleResponse, SyncMode, command_page, event_page,
+    Notification, ProcessManagerHandleResponse, SyncMode, command_page, event_page,
 };
 use bytes::Bytes;
 use prost::Message;
@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::append::number;
 use super::claim::{event_key, rejection_claim};
 use super::delivery::Trigger;
-use super::emission::{EMISSIONS_MAX, Source};
+use super::emission::{EMISSIONS_MAX, News, Source};
 use super::load::{key_of, read_book};
 use super::outbox::{outbox_consumer, outbox_cover, outbox_write};
 use super::projector::span;
@@ -66,6 +66,7 @@ impl Coordinator {
             sequence: trigger.sequence(),
             component: manager.name.clone(),
             first_index: 0,
+            news: None,
         };
         let span = span("pm.orchestrate", manager, &trigger.book);
         let work = Box::pin(self.advance(manager, trigger, &source, claim, run));
@@ -86,6 +87,11 @@ impl Coordinator {
         let page = news.pages.first().and_then(|page| page.payload.clone());
         let Some(command_page::Payload::Command(notification)) = page else {
             return Ok(());
+        };
+        let told = Notification::decode(notification.value.as_slice()).ok();
+        let news = News {
+            origin: origin.clone(),
+            payload: told.and_then(|told| told.payload),
         };
         let page = EventPage {
             payload: Some(event_page::Payload::Event(notification)),
@@ -111,6 +117,7 @@ impl Coordinator {
             sequence: origin.source_seq,
             component,
             first_index,
+            news: Some(news),
         };
         let claim = rejection_claim(origin);
         self.advance(manager, &trigger, &source, claim, run)

@@ -47,6 +47,7 @@ impl Coordinator {
                 sequence: trigger.sequence(),
                 component: saga.name.clone(),
                 first_index: 0,
+                news: None,
             };
             let response = Box::pin(self.translate(saga, trigger, run)).await?;
             let mut facts = Vec::with_capacity(response.events.len());

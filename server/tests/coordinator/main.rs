@@ -28,6 +28,7 @@ mod mortal;
 mod obligations;
 mod operating;
 mod process_managers;
+mod process_notices;
 mod projectors;
 mod queries;
 mod reactor;

@@ -24,7 +24,7 @@ pub(crate) fn order(root: u8) -> CommandRequest {
     correlated(at_head(root, label("order")), PROCESS)
 }
 
-fn noted(name: &str) -> EventPage {
+pub(crate) fn noted(name: &str) -> EventPage {
     EventPage {
         payload: Some(angzarr_proto::v1::event_page::Payload::Event(any(
             name,
@@ -34,7 +34,7 @@ fn noted(name: &str) -> EventPage {
     }
 }
 
-fn is_notification(request: &ProcessManagerHandleRequest) -> bool {
+pub(crate) fn is_notification(request: &ProcessManagerHandleRequest) -> bool {
     let trigger = request.trigger.as_ref().unwrap();
     types(trigger) == ["Notification"]
 }

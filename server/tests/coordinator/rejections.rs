@@ -33,7 +33,7 @@ fn told(call: &Call) -> Option<RejectionNotification> {
     Some(RejectionNotification::decode(payload.value.as_slice()).unwrap())
 }
 
-fn notifications(counter: &Counter) -> Vec<Call> {
+pub(crate) fn notifications(counter: &Counter) -> Vec<Call> {
     let calls = counter.calls().into_iter();
     calls.filter(|call| told(call).is_some()).collect()
 }
