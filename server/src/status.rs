@@ -72,12 +72,16 @@ fn of_handler(error: handler::Error, message: String) -> Status {
 }
 
 fn mismatch_info(mismatch: &Mismatch) -> Any {
-    let metadata = HashMap::from([
+    let mut metadata = HashMap::from([
         ("expected".to_owned(), mismatch.expected.to_string()),
         ("actual".to_owned(), mismatch.actual.to_string()),
         ("domain".to_owned(), mismatch.domain.clone()),
         ("root".to_owned(), mismatch.root.clone()),
     ]);
+    if !mismatch.overlapping_fields.is_empty() {
+        let fields = mismatch.overlapping_fields.join(",");
+        metadata.insert("overlapping_fields".to_owned(), fields);
+    }
     let info = pb::ErrorInfo {
         reason: SEQUENCE_MISMATCH.to_owned(),
         domain: ERROR_DOMAIN.to_owned(),

@@ -3,7 +3,6 @@ use std::collections::BTreeSet;
 use angzarr_proto::v1::NoOp;
 use bytes::Bytes;
 use prost::Message;
-use prost_types::Any;
 
 use super::append::NewEvents;
 use super::concurrency::with_new;
@@ -12,7 +11,6 @@ use super::{Coordinator, Error, merge};
 use crate::framework;
 use crate::handler::RawBook;
 use crate::handler::fields::PageOutline;
-use crate::json::Json;
 use crate::registry::Domain;
 
 /// Why a page is hidden from a reader while its cascade is open.
@@ -59,21 +57,10 @@ impl Coordinator {
         if cascade_ids.is_empty() {
             return Ok(());
         }
-        let overlapping_fields = overlapping
-            .into_iter()
-            .map(|number| self.field_name(before.as_ref(), number))
-            .collect();
         Err(Error::CascadeConflict {
             cascade_ids,
-            overlapping_fields,
+            overlapping_fields: self.field_names(before.as_ref(), overlapping),
         })
-    }
-
-    /// Name of a field of a state, or its number when nothing describes the state.
-    fn field_name(&self, state: Option<&Any>, number: u32) -> String {
-        let name = |json: &Json| json.field_name(&state?.type_url, number);
-        let name = self.descriptors.as_ref().and_then(name);
-        name.unwrap_or_else(|| number.to_string())
     }
 
     /// State fields that the pending events of a cascade change.

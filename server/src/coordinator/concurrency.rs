@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use angzarr_proto::store::v1::read_request;
 use angzarr_proto::v1::Cover;
 use bytes::Bytes;
@@ -44,7 +46,7 @@ impl Coordinator {
         match merge::judge(command.strategy, expected, prior.next_sequence) {
             Verdict::Proceed => Ok(None),
             Verdict::CompareFields => Ok(Some(expected)),
-            Verdict::Refuse => Err(mismatch(command, expected, prior)),
+            Verdict::Refuse => Err(mismatch(command, expected, prior, Vec::new())),
             Verdict::DeadLetter => Err(self.dead_letter(command, expected, prior).await?),
         }
     }
@@ -68,10 +70,25 @@ impl Coordinator {
         let after = self.state(domain, prior, &with_new(prior, new)).await?;
         let unseen = merge::changed_fields(before.as_ref(), current.as_ref());
         let changed = merge::changed_fields(current.as_ref(), after.as_ref());
-        match unseen.zip(changed) {
-            Some((unseen, changed)) if unseen.is_disjoint(&changed) => Ok(()),
-            _ => Err(mismatch(command, expected, prior)),
-        }
+        let overlapping = match unseen.zip(changed) {
+            Some((unseen, changed)) if unseen.is_disjoint(&changed) => return Ok(()),
+            Some((unseen, changed)) => unseen.intersection(&changed).copied().collect(),
+            None => BTreeSet::new(),
+        };
+        let fields = self.field_names(current.as_ref(), overlapping);
+        Err(mismatch(command, expected, prior, fields))
+    }
+
+    /// Names of fields of a state, or their numbers where nothing describes them.
+    pub(super) fn field_names(&self, state: Option<&Any>, numbers: BTreeSet<u32>) -> Vec<String> {
+        let name = |number| {
+            let (json, state) = self.descriptors.as_ref().zip(state)?;
+            json.field_name(&state.type_url, number)
+        };
+        let numbers = numbers.into_iter();
+        numbers
+            .map(|number| name(number).unwrap_or_else(|| number.to_string()))
+            .collect()
     }
 
     /// State of the component after `pages` on top of the book's snapshot.
@@ -118,12 +135,18 @@ pub(super) fn with_new(prior: &RawBook, new: &NewEvents) -> Vec<Bytes> {
     prior.pages.iter().cloned().chain(new.encoded()).collect()
 }
 
-fn mismatch(command: &Command, expected: u32, prior: &RawBook) -> Error {
+fn mismatch(
+    command: &Command,
+    expected: u32,
+    prior: &RawBook,
+    overlapping_fields: Vec<String>,
+) -> Error {
     Error::Mismatch(Box::new(Mismatch {
         domain: command.cover.domain.clone(),
         root: validate::root_hex(&command.cover),
         expected,
         actual: prior.next_sequence,
+        overlapping_fields,
         book: prior.clone(),
     }))
 }

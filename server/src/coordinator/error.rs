@@ -23,8 +23,8 @@ pub enum Error {
     },
     /// The aggregate has moved on. Read it again, decide again, send again.
     #[error(
-        "Sequence mismatch: {} {} is at {}, the command expected {}",
-        .0.domain, .0.root, .0.actual, .0.expected
+        "Sequence mismatch: {} {} is at {}, the command expected {}{}",
+        .0.domain, .0.root, .0.actual, .0.expected, both_changed(.0)
     )]
     Mismatch(Box<Mismatch>),
     /// As [`Error::Mismatch`] for a command that is to be looked at by a person.
@@ -95,6 +95,9 @@ pub struct Mismatch {
     pub expected: u32,
     /// Next sequence of the aggregate.
     pub actual: u32,
+    /// State fields that the command and the events it had not seen both change, by name where a
+    /// descriptor set gives one; empty unless the states were compared.
+    pub overlapping_fields: Vec<String>,
     /// The aggregate as it is.
     pub book: RawBook,
 }
@@ -142,6 +145,14 @@ impl Error {
             "a stored page cannot be read: {what}"
         )))
     }
+}
+
+fn both_changed(mismatch: &Mismatch) -> String {
+    if mismatch.overlapping_fields.is_empty() {
+        return String::new();
+    }
+    let fields = mismatch.overlapping_fields.join(", ");
+    format!("; both changed {fields}")
 }
 
 fn listed(names: &[String]) -> String {

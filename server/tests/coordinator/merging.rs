@@ -2,7 +2,8 @@
 
 use angzarr_proto::store::v1::ReadRequest;
 use angzarr_proto::v1::{
-    AngzarrDeadLetter, Cover, EventBook, EventPage, MergeStrategy, Uuid, angzarr_dead_letter,
+    AngzarrDeadLetter, Cover, EventBook, EventPage, MergeStrategy, PageHeader, Uuid,
+    angzarr_dead_letter, page_header,
 };
 use futures::StreamExt;
 use prost::Message;
@@ -11,6 +12,9 @@ use tonic_types::StatusExt;
 
 use crate::counter::Counter;
 use crate::messages::*;
+use crate::reactor::emitted;
+use crate::sagas::{commanding, saga};
+use crate::settling::described;
 use crate::world::*;
 
 #[track_caller]
@@ -28,6 +32,11 @@ fn assert_mismatch(refused: &Status, expected: &str, actual: &str) {
     assert_eq!(info.metadata["actual"], actual);
 }
 
+fn overlapping(refused: &Status) -> Option<String> {
+    let info = refused.get_details_error_info()?;
+    info.metadata.get("overlapping_fields").cloned()
+}
+
 #[tokio::test]
 async fn s2_strict_mismatch_refuses_without_calling_handler() {
     let world = World::start().await;
@@ -39,6 +48,7 @@ async fn s2_strict_mismatch_refuses_without_calling_handler() {
             .await
             .unwrap_err();
         assert_mismatch(&refused, &expected.to_string(), "1");
+        assert_eq!(overlapping(&refused), None, "nothing was compared");
     }
     assert_eq!(world.counter.calls().len(), calls);
     assert_eq!(
@@ -98,7 +108,55 @@ async fn s2_commutative_refuses_when_the_changed_fields_overlap() {
     );
     let refused = world.send(request).await.unwrap_err();
     assert_mismatch(&refused, "0", "1");
+    assert_eq!(overlapping(&refused).as_deref(), Some("1"));
+    assert!(refused.message().ends_with("both changed 1"), "{refused}");
     assert_eq!(world.book(cover(1)).await.next_sequence, 1);
+}
+
+#[tokio::test]
+async fn s2_a_descriptor_set_names_the_fields_that_overlap() {
+    let world = Setup {
+        descriptors: Some(described()),
+        ..Setup::default()
+    };
+    let world = world.start().await;
+    world.add(1, 1).await;
+    world.sent(at_head(1, label("a"))).await;
+    let stale = |payload| {
+        let request = command(cover(1), payload, 0);
+        world.send(merged(request, MergeStrategy::MergeCommutative))
+    };
+    for (payload, name) in [(add(1), "value"), (label("b"), "label")] {
+        let refused = stale(payload).await.unwrap_err();
+        assert_mismatch(&refused, "0", "2");
+        assert_eq!(overlapping(&refused).as_deref(), Some(name));
+        assert!(refused.message().ends_with(name), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn s2_fields_are_named_in_refusals_that_reach_the_source_of_a_command() {
+    // The saga decided on what it was told, and somebody was faster ever since.
+    let mut late = emitted("stock", 1, add(5));
+    late.pages[0].header = Some(PageHeader {
+        sequence_type: Some(page_header::SequenceType::Sequence(0)),
+        sync_mode: None,
+    });
+    let reactor = commanding(move |_| vec![late.clone()]);
+    let stock = Counter::new().serve(angzarr_proto::Dialect::V1).await;
+    let world = Setup {
+        descriptors: Some(described()),
+        others: vec![handler("stock", &stock)],
+        reactions: vec![saga(&reactor).await],
+        ..Setup::default()
+    };
+    let world = world.start().await;
+    let mut first = at_head(1, add(1));
+    cover_mut(&mut first).domain = "stock".into();
+    world.sent(first).await;
+    world.sent(at_head(1, add(1))).await;
+    let reason = world.dead_letter("counter").await.rejection_reason;
+    assert!(reason.ends_with("both changed value"), "{reason}");
 }
 
 #[tokio::test]

@@ -77,12 +77,8 @@ async fn s9_a_settlement_names_its_cascade() {
 
 #[tokio::test]
 async fn s2_a_descriptor_set_gives_the_names_of_fields() {
-    let set = FileDescriptorSet {
-        file: vec![states()],
-    };
-    let descriptors = Json::new([set.encode_to_vec().as_slice()]).unwrap();
     let world = Setup {
-        descriptors: Some(descriptors),
+        descriptors: Some(described()),
         ..Setup::default()
     }
     .start()
@@ -92,6 +88,13 @@ async fn s2_a_descriptor_set_gives_the_names_of_fields() {
     let rich = tonic_types::pb::Status::decode(refused.details()).unwrap();
     let detail = CascadeConflictDetail::decode(rich.details[0].value.as_slice()).unwrap();
     assert_eq!(detail.overlapping_fields, ["value"]);
+}
+
+pub(crate) fn described() -> Json {
+    let set = FileDescriptorSet {
+        file: vec![states()],
+    };
+    Json::new([set.encode_to_vec().as_slice()]).unwrap()
 }
 
 async fn position(world: &World) -> u64 {
