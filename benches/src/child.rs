@@ -53,6 +53,23 @@ impl Server {
         })
     }
 
+    /// Starts a server of this database on a free loopback address, with its data in `folder`
+    /// and every setting at its default but those given as `key=value`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn angzarr(program: &Path, folder: &Path, settings: &[&str]) -> io::Result<Self> {
+        let address = free_address()?;
+        let mut command = Command::new(program.canonicalize()?);
+        command.args(["serve", "--listen", &address.to_string(), "--data"]);
+        // The folder decides which configuration file counts: none.
+        command.arg(folder.join("data")).current_dir(folder);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        Self::start(command, address, &folder.join("output"))
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -2,12 +2,11 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use angzarr_benches::child::{Memory, Server, free_address};
-use angzarr_proto::store::v1 as pb;
+use angzarr_benches::child::{Memory, Server};
+use angzarr_benches::fill::Fill;
 use angzarr_server::bench::workload::{Heads, Workload};
 use angzarr_server::bench::{grpc, verify};
 use clap::Parser;
@@ -88,7 +87,12 @@ async fn measure(args: &Args, scratch: &Path) -> Result<Report> {
     let server = start(args, scratch)?;
     let channel = connect(&server).await?;
     let started = Instant::now();
-    fill(&channel, &workload, args.events).await?;
+    let fill = Fill {
+        events: args.events,
+        together: AGGREGATES_PER_APPEND,
+        clients: FILLERS,
+    };
+    fill.run(&channel, &workload).await?;
     let fill_seconds = started.elapsed().as_secs_f64();
     let stats = grpc::stats(&channel).await?;
     let filled = server.memory()?;
@@ -126,52 +130,12 @@ async fn measure(args: &Args, scratch: &Path) -> Result<Report> {
 }
 
 fn start(args: &Args, scratch: &Path) -> Result<Server> {
-    let address = free_address()?;
-    let mut command = Command::new(args.angzarr.canonicalize()?);
-    command.args(["serve", "--listen", &address.to_string(), "--data"]);
-    command.arg(scratch.join("data")).current_dir(scratch);
-    Ok(Server::start(command, address, &scratch.join("output"))?)
+    Ok(Server::angzarr(&args.angzarr, scratch, &[])?)
 }
 
 async fn connect(server: &Server) -> Result<Channel> {
     let channels = grpc::connect(&server.url(), 1, 1).await?;
     Ok(channels.into_iter().next().ok_or("no connection")?)
-}
-
-async fn fill(channel: &Channel, workload: &Arc<Workload>, events: u32) -> Result<()> {
-    let fillers: Vec<_> = (0..FILLERS)
-        .map(|filler| {
-            let (channel, workload) = (channel.clone(), Arc::clone(workload));
-            tokio::spawn(fill_part(channel, workload, events, filler))
-        })
-        .collect();
-    for filler in fillers {
-        filler.await??;
-    }
-    Ok(())
-}
-
-/// Every sixteenth batch of aggregates.
-async fn fill_part(
-    channel: Channel,
-    workload: Arc<Workload>,
-    events: u32,
-    filler: u32,
-) -> Result<()> {
-    let mut client = grpc::store(&channel);
-    let stride = (AGGREGATES_PER_APPEND * FILLERS) as usize;
-    for first in (filler * AGGREGATES_PER_APPEND..workload.aggregates).step_by(stride) {
-        let end = workload.aggregates.min(first + AGGREGATES_PER_APPEND);
-        let writes = (first..end)
-            .flat_map(|aggregate| grpc::request(&workload, aggregate, 0, events).writes);
-        client
-            .append(pb::AppendRequest {
-                writes: writes.collect(),
-                ..Default::default()
-            })
-            .await?;
-    }
-    Ok(())
 }
 
 impl Report {

@@ -217,7 +217,8 @@ impl Writer for Streamed {
 }
 
 /// Codes the store answers with when it certainly stored nothing are refusals.
-pub(crate) fn append_error(code: tonic::Code, message: &str) -> AppendError {
+#[must_use]
+pub fn append_error(code: tonic::Code, message: &str) -> AppendError {
     use tonic::Code::{FailedPrecondition, InvalidArgument, ResourceExhausted, Unimplemented};
     let text = format!("{code:?}: {message}");
     match code {

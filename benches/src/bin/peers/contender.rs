@@ -124,11 +124,7 @@ pub(crate) struct Field {
 
 impl Field {
     pub(crate) fn angzarr(&self, folder: &Path) -> Result<Server> {
-        let address = free_address()?;
-        let mut command = Command::new(&self.angzarr);
-        command.args(["serve", "--listen", &address.to_string(), "--data"]);
-        command.arg(folder.join("data")).current_dir(folder);
-        Ok(Server::start(command, address, &folder.join("output"))?)
+        Ok(Server::angzarr(&self.angzarr, folder, &[])?)
     }
 
     /// The program beside this one.

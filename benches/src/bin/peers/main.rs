@@ -3,7 +3,6 @@
 
 mod append;
 mod contender;
-mod machine;
 mod replay;
 mod report;
 
@@ -66,7 +65,7 @@ async fn main() -> Result<()> {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(scratch.path(), open)?;
 
-    let before = machine::Machine::observe()?;
+    let before = angzarr_benches::machine::Machine::observe()?;
     let appends = append::run(&args, scratch.path()).await?;
     let replays = match args.replay_events {
         0 => None,

@@ -1,11 +1,12 @@
 use std::fmt::Write;
 use std::fs;
 
+use angzarr_benches::machine::Machine;
+use angzarr_benches::median;
 use serde::Serialize;
 
 use crate::append::Sample;
 use crate::contender::Contender;
-use crate::machine::Machine;
 use crate::replay::Replays;
 use crate::{Args, Result};
 
@@ -45,18 +46,11 @@ impl Report {
 
     fn markdown(&self, args: &Args) -> Result<String> {
         let mut text = String::new();
-        let Machine {
-            processor,
-            cores,
-            memory_gib,
-            kernel,
-            load_before,
-        } = &self.machine;
         writeln!(text, "# Peers in one interleaved run\n")?;
         writeln!(
             text,
-            "{processor}, {cores} cores, {memory_gib:.0} GiB, Linux {kernel}; load before the run \
-             {load_before}. Client and server share the cores.\n"
+            "{}. Client and server share the cores.\n",
+            self.machine
         )?;
         writeln!(
             text,
@@ -143,7 +137,7 @@ impl Report {
 
     fn median(&self, contender: Contender, clients: u32, value: impl Fn(&Sample) -> f64) -> f64 {
         let of = |sample: &&Sample| sample.contender == contender && sample.clients == clients;
-        median(self.appends.iter().filter(of).map(value).collect())
+        median::of(self.appends.iter().filter(of).map(value).collect())
     }
 }
 
@@ -159,8 +153,8 @@ fn header(text: &mut String, first: &str, args: &Args, last: &str) -> Result<()>
 }
 
 fn replays_section(text: &mut String, replays: &Replays) -> Result<()> {
-    let angzarr = median(replays.angzarr_ms.clone());
-    let postgres = median(replays.postgres_ms.clone());
+    let angzarr = median::of(replays.angzarr_ms.clone());
+    let postgres = median::of(replays.postgres_ms.clone());
     writeln!(
         text,
         "## Replay of one aggregate of {} events\n",
@@ -189,18 +183,4 @@ fn replays_section(text: &mut String, replays: &Replays) -> Result<()> {
         angzarr / postgres
     )?;
     Ok(())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (
-        values.len() % 2,
-        values.get(middle.wrapping_sub(1)),
-        values.get(middle),
-    ) {
-        (0, Some(low), Some(high)) => f64::midpoint(*low, *high),
-        (_, _, Some(middle)) => *middle,
-        _ => f64::NAN,
-    }
 }
