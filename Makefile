@@ -30,7 +30,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-memory bench-sealing bench-scale tools-run tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-memory bench-sealing bench-scale bench-curves tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -99,6 +99,11 @@ bench-sealing: rocksdb ## What rewriting segments saves and costs (2 GB of disk,
 bench-scale: rocksdb ## Fill a store with 10 million aggregates and 50 million events (15 GB of disk)
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --bin scale
 	@$(CARGO_TARGET_DIR)/release/scale
+
+bench-curves: rocksdb ## How cost grows: a table and a picture of each curve (about 8 minutes)
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --bin curves
+	@$(CARGO_TARGET_DIR)/release/curves --angzarr $(CARGO_TARGET_DIR)/release/angzarr
 
 # ---- what the targets above need -------------------------------------------------------------
 

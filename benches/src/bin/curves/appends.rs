@@ -3,7 +3,7 @@
 use angzarr_server::bench::report::Latency;
 
 use crate::curve::Curve;
-use crate::field::{Field, Load};
+use crate::field::{Field, Load, each};
 use crate::{Args, Result};
 
 /// What a closed loop of appends costs on one server.
@@ -106,13 +106,7 @@ pub(crate) async fn clients(field: &Field, args: &Args) -> Result<Vec<Curve>> {
             rate.add(clients, &[measured.per_second()]);
             let times = Latency::from(&measured.latency);
             latency.add(clients, &[times.p50_ms, times.p99_ms]);
-            let each = |time: std::time::Duration| {
-                time.as_secs_f64() * 1e6 / measured.appended.max(1) as f64
-            };
-            cpu.add(
-                clients,
-                &[each(measured.server_cpu), each(measured.client_cpu)],
-            );
+            cpu.add(clients, &each(&measured));
         }
     }
     Ok(vec![rate, latency, cpu])

@@ -20,15 +20,10 @@ const FORKERS: u32 = 64;
 
 pub(crate) async fn run(field: &Field, args: &Args) -> Result<Vec<Curve>> {
     let mut curve = Curve::new(
-        "One client against branches",
+        "One client against branches of 25 inherited events",
         ("branches in the store", "microseconds of a call, median"),
         true,
-        &[
-            "fork",
-            "append on a branch",
-            "read 26 events of a branch",
-            "append on main",
-        ],
+        &["fork", "append, branch", "read, branch", "append, main"],
     );
     for _ in 0..args.rounds {
         for branches in [10, 100, 1_000, 10_000, 100_000] {

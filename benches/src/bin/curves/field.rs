@@ -136,3 +136,9 @@ impl Fresh {
         Ok(workload)
     }
 }
+
+/// Microseconds of the server's and of the client's processors for each append.
+pub(crate) fn each(measured: &Measured) -> [f64; 2] {
+    let appends = measured.appended.max(1) as f64;
+    [measured.server_cpu, measured.client_cpu].map(|time| time.as_secs_f64() * 1e6 / appends)
+}

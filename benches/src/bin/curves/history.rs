@@ -22,7 +22,7 @@ pub(crate) async fn run(field: &Field, args: &Args) -> Result<Vec<Curve>> {
         "One client against history",
         ("events of the aggregate", "microseconds of a call, median"),
         true,
-        &["append", "load, snapshot and 5 events", "load, every event"],
+        &["append", "load, snapshot + 5", "load, all"],
     );
     for _ in 0..args.rounds {
         for events in [10, 100, 1_000, 10_000, 100_000] {

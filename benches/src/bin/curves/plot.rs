@@ -50,7 +50,7 @@ fn head(area: &Area<'_>, curve: &Curve) -> Result<()> {
         area.draw(&PathElement::new(stroke, colour.stroke_width(3)))?;
         area.draw(&Text::new(line.name, (x + 23, 37), small.clone()))?;
         // A letter is at most so wide on average.
-        x += 23 + i32::try_from(line.name.len())? * 7 + 14;
+        x += 23 + i32::try_from(line.name.len())? * 7 + 12;
     }
     Ok(())
 }
@@ -70,6 +70,7 @@ fn panel(area: &Area<'_>, curve: &Curve) -> Result<()> {
     let x = Axis::new((left - air)..(right + air), ticks(curve));
     let y = Axis::new(low..high, marks);
     let mut chart = ChartBuilder::on(area)
+        .margin_left(10)
         .margin_right(18)
         .margin_bottom(8)
         .margin_top(4)
@@ -185,6 +186,10 @@ fn step(wanted: f64) -> f64 {
 
 /// Short enough for an axis.
 fn number(value: f64) -> String {
+    let whole = value.round();
+    if (value - whole).abs() < 1e-6 && whole < 1e5 && whole % 1e3 != 0.0 {
+        return format!("{whole}");
+    }
     let (value, unit) = match value {
         value if value >= 0.9999e6 => (value / 1e6, "M"),
         value if value >= 0.9999e4 => (value / 1e3, "k"),
