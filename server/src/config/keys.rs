@@ -185,7 +185,7 @@ const GENERAL: &[Key] = &[
         "descriptor_sets",
         "none",
         "Files that describe business messages (`protoc --descriptor_set_out --include_imports`): REST shows them by their \
-         fields, and refusals name fields of states.",
+         fields, and refusals of conflicting changes name fields of states in place of their numbers.",
     ),
     key(
         "log.filter",

@@ -35,6 +35,9 @@ pub struct Reaction {
     pub targets: Vec<String>,
     /// Whether it gets the events of branches too.
     pub all_editions: bool,
+    /// Whether it begins with what comes after its first start, in place of the first event of
+    /// the store.
+    pub from_now: bool,
 }
 
 /// Events that a component reacts to.
@@ -126,6 +129,7 @@ impl Reaction {
             _ => domains(&mut section, "targets")?,
         };
         const EDITIONS: [(&str, bool); 2] = [("main", false), ("all", true)];
+        const STARTS: [(&str, bool); 2] = [("beginning", false), ("now", true)];
         let reaction = Self {
             name,
             domain: own_domain,
@@ -139,6 +143,7 @@ impl Reaction {
             all_editions: section.parse("editions", list != "projectors", |text| {
                 value::choice(&EDITIONS, text)
             })?,
+            from_now: section.parse("start", false, |text| value::choice(&STARTS, text))?,
         };
         section.finish()?;
         Ok(reaction)

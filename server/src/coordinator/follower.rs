@@ -20,6 +20,7 @@ impl Follower {
             component: reaction.name.clone(),
             inputs: reaction.inputs.clone(),
             all_editions: reaction.all_editions,
+            from_now: reaction.from_now,
             single_pages: reaction.kind != ReactionKind::Projector,
             pending: false,
             retries: reaction.retries,

@@ -43,6 +43,7 @@ impl OutboxConsumer {
                 types: vec!["Obligation".to_owned()],
             }],
             all_editions: true,
+            from_now: false,
             single_pages: true,
             pending: true,
             retries,

@@ -201,5 +201,6 @@ fn reaction(name: &str, inputs: &[String], address: Endpoint) -> Reaction {
             .collect(),
         targets: Vec::new(),
         all_editions: false,
+        from_now: false,
     }
 }

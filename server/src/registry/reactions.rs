@@ -58,6 +58,9 @@ pub struct ReactionSettings {
     pub targets: Vec<String>,
     /// Whether it gets the events of branches too.
     pub all_editions: bool,
+    /// Whether it begins with what comes after its first start, in place of the first event of
+    /// the store. A rebuild goes from the first event in any case.
+    pub from_now: bool,
 }
 
 /// A saga, process manager or projector.
@@ -75,6 +78,8 @@ pub struct Reaction {
     pub targets: Vec<String>,
     /// Whether it gets the events of branches too.
     pub all_editions: bool,
+    /// Whether it begins with what comes after its first start.
+    pub from_now: bool,
     /// For an event that it does not take.
     pub retries: Retries,
     /// Events of different aggregates that are handed to it at a time.
@@ -131,6 +136,7 @@ impl Reaction {
             inputs: settings.inputs,
             targets: settings.targets,
             all_editions: settings.all_editions,
+            from_now: settings.from_now,
             retries: settings.retries,
             concurrency: settings.concurrency,
             reactor,

@@ -56,6 +56,7 @@ fn reaction(kind: ReactionKind, entry: &config::Reaction) -> ReactionSettings {
         inputs: inputs.collect(),
         targets: entry.targets.clone(),
         all_editions: entry.all_editions,
+        from_now: entry.from_now,
     }
 }
 

@@ -37,6 +37,7 @@ mod requests;
 mod sagas;
 mod settling;
 mod snapshots;
+mod starting;
 mod streams;
 mod sync_cascades;
 mod synchronous;

@@ -188,6 +188,7 @@ pub(crate) fn component(kind: ReactionKind, name: &str, address: &str) -> Reacti
         inputs: vec![input("counter", &[])],
         targets: Vec::new(),
         all_editions: kind != ReactionKind::Projector,
+        from_now: false,
     }
 }
 

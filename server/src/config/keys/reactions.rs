@@ -27,6 +27,12 @@ macro_rules! common {
                 "`main` or `all`: whether it reacts to the events of branches too.",
             ),
             key(
+                concat!($list, "[].start"),
+                "beginning",
+                "Where it begins when it is new: `beginning`, the first event of the store, or `now`, what \
+                 comes after its first start. A rebuild goes from the beginning.",
+            ),
+            key(
                 concat!($list, "[].dialect"),
                 "auto",
                 "`auto`, `v1`, `client-0.5` or `client-0.3`: the protocol it speaks.",
@@ -60,7 +66,7 @@ macro_rules! common {
     };
 }
 
-const COMMON: usize = 10;
+const COMMON: usize = 11;
 const OWN_COUNT: usize = 8;
 
 const SAGAS: [Key; COMMON] = common!(

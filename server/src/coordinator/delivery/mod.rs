@@ -6,6 +6,7 @@ mod control;
 mod feed;
 mod lanes;
 mod round;
+mod start;
 mod watermark;
 mod work;
 
@@ -66,6 +67,8 @@ pub(super) struct Interest {
     pub(super) component: String,
     pub(super) inputs: Vec<Input>,
     pub(super) all_editions: bool,
+    /// A new consumer begins with what comes after its first start.
+    pub(super) from_now: bool,
     /// Each event for itself; otherwise those of a commit together.
     pub(super) single_pages: bool,
     /// Pending events when they are stored, in place of when they are confirmed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use angzarr_adapters::EventStore;
 use angzarr_proto::internal::v1::ConsumerReset;
 use angzarr_proto::store::v1::{
-    AggregateAppend, AppendRequest, Checkpoint, GetPositionRequest, PutPositionRequest, ReadRequest,
+    AggregateAppend, AppendRequest, Checkpoint, PutPositionRequest, ReadRequest,
 };
 use angzarr_proto::v1::{Cover, EventPage, Uuid, event_page};
 use tokio::sync::{Semaphore, oneshot};
@@ -86,10 +86,7 @@ impl Delivery {
         let generation = self.generation().await?;
         self.consumer.begins(generation);
         let checkpoint = checkpoint_name(&self.name, generation);
-        let request = GetPositionRequest {
-            consumer: checkpoint.clone(),
-        };
-        let start = self.store.get_position(request).await?.position;
+        let start = self.start(&checkpoint, generation).await?;
         let feed = Feed::open(&self.store, &self.interest, start).await?;
         let mut round = Round {
             permits: Arc::new(Semaphore::new(self.interest.concurrency.max(1))),
@@ -140,7 +137,7 @@ impl Delivery {
         Ok(())
     }
 
-    fn cover(&self) -> Cover {
+    pub(super) fn cover(&self) -> Cover {
         let root = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, self.name.as_bytes());
         Cover {
             domain: CONSUMERS.to_owned(),
