@@ -19,6 +19,10 @@ ROCKSDB_VERSION := $(shell scripts/rocksdb version)
 ROCKSDB_LIB_DIR ?= $(CACHE)/rocksdb-$(ROCKSDB_VERSION)
 WITH_ROCKSDB = ROCKSDB_LIB_DIR=$(ROCKSDB_LIB_DIR) ROCKSDB_STATIC=1
 VENV = $(CACHE)/python
+PEERS = $(CACHE)/peers
+
+# More arguments for bench-compare: COMPARE='--only angzarr,umadb --rounds 1'.
+COMPARE ?=
 
 # The whole workspace in one go, always: building one package alone would resolve other features
 # for what all of them share, and compile it again.
@@ -30,7 +34,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-memory bench-sealing bench-scale bench-curves tools-run tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-compare bench-memory bench-sealing bench-scale bench-curves tools-run tools-test tools-python rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -86,6 +90,13 @@ bench-peers: rocksdb ## Compare the server with its limit and with PostgreSQL (a
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --features postgres --bins
 	@$(CARGO_TARGET_DIR)/release/peers --angzarr $(CARGO_TARGET_DIR)/release/angzarr
+
+bench-compare: rocksdb ## Install every peer and compare with all of them (first time: an hour; later: 40 minutes)
+	@scripts/need postgresql
+	@scripts/peers $(PEERS)
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
+	@cd benches/compare && $(WITH_ROCKSDB) $(CARGO) build --release
+	@$(CARGO_TARGET_DIR)/release/angzarr-compare --angzarr $(CARGO_TARGET_DIR)/release/angzarr --peers $(PEERS) $(COMPARE)
 
 bench-memory: rocksdb ## Fill a server with a million aggregates, kill it, open it again (3 GB of disk)
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr

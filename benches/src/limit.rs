@@ -23,15 +23,22 @@ const FILE_BYTES: u64 = 512 << 20;
 /// Requests of one stream that are under way at once.
 const STREAM_DEPTH: usize = 1_024;
 
-/// Serves until the process ends.
+/// Serves until the process ends. Without a folder it stores nothing and accepts everything: the
+/// limit of tonic alone.
 ///
 /// # Errors
 /// When the file or the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    folder: &Path,
+    folder: Option<&Path>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let log = GroupCommit::start(ZeroedFile::create(&folder.join("limit.log"), FILE_BYTES)?)?;
+    let log = match folder {
+        None => None,
+        Some(folder) => {
+            let file = ZeroedFile::create(&folder.join("limit.log"), FILE_BYTES)?;
+            Some(GroupCommit::start(file)?)
+        }
+    };
     let limit = Limit { log };
     let incoming = TcpListenerStream::new(listener)
         .inspect(|connection| drop(connection.as_ref().map(|stream| stream.set_nodelay(true))));
@@ -45,29 +52,36 @@ pub async fn serve(
 
 #[derive(Debug, Clone)]
 struct Limit {
-    log: GroupCommit,
+    log: Option<GroupCommit>,
 }
 
 impl Limit {
     async fn store(&self, request: pb::AppendRequest) -> Result<pb::AppendResponse, Status> {
+        let Some(log) = &self.log else {
+            return Ok(appended(0));
+        };
         let entry = entry(request).ok_or_else(|| {
             Status::invalid_argument("the limit takes one write with a root of 16 bytes")
         })?;
-        match self.log.append(entry).await {
+        match log.append(entry).await {
             None => Err(Status::unavailable("the disk failed")),
             Some(Err(Stale { actual })) => Err(Status::failed_precondition(format!(
                 "Sequence mismatch: the aggregate is at {actual}"
             ))),
-            Some(Ok(sequence)) => Ok(pb::AppendResponse {
-                results: vec![pb::Appended {
-                    first_sequence: Some(sequence),
-                    last_sequence: Some(sequence),
-                    next_sequence: sequence + 1,
-                    ..Default::default()
-                }],
-                position: 0,
-            }),
+            Some(Ok(sequence)) => Ok(appended(sequence)),
         }
+    }
+}
+
+fn appended(sequence: u32) -> pb::AppendResponse {
+    pb::AppendResponse {
+        results: vec![pb::Appended {
+            first_sequence: Some(sequence),
+            last_sequence: Some(sequence),
+            next_sequence: sequence + 1,
+            ..Default::default()
+        }],
+        position: 0,
     }
 }
 
@@ -197,7 +211,7 @@ impl Admin for Limit {
         &self,
         _: Request<pb::StatsRequest>,
     ) -> Result<Response<pb::StatsResponse>, Status> {
-        let durability = "fsync".to_owned();
+        let durability = self.log.as_ref().map_or("none", |_| "fsync").to_owned();
         Ok(Response::new(pb::StatsResponse {
             durability,
             ..Default::default()
