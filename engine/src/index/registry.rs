@@ -26,6 +26,10 @@ impl Timelines {
         self.0.entry(edition).or_default().insert(domain, timeline);
     }
 
+    fn of(&self, edition: &Edition) -> impl Iterator<Item = (&Domain, &Timeline)> {
+        self.0.get(edition).into_iter().flatten()
+    }
+
     /// In the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Edition, &Domain, &Timeline)> {
         self.0.iter().flat_map(|(edition, domains)| {
@@ -72,6 +76,12 @@ impl Registry {
         self.by_name
             .iter()
             .filter(|(_, _, timeline)| !timeline.deleted)
+    }
+
+    /// Those of one edition, by domain.
+    pub(crate) fn of(&self, edition: &Edition) -> impl Iterator<Item = (&Domain, &Timeline)> {
+        let all = self.by_name.of(edition);
+        all.filter(|(_, timeline)| !timeline.deleted)
     }
 
     /// The number that no timeline has had yet.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::index::keys::{self, Head, cascade, correlation};
+use crate::index::keys::{self, Head, Timeline, cascade, correlation};
 use crate::index::{AggregateId, Direction, Family, Range, damaged};
 use crate::types::{
     AggregateKey, CascadeId, Consumer, CorrelationId, Domain, Edition, Position, Root, Sequence,
@@ -31,6 +31,16 @@ pub struct EditionDomain {
     pub events: u64,
 }
 
+impl EditionDomain {
+    fn of(domain: &Domain, timeline: &Timeline) -> Self {
+        Self {
+            domain: domain.clone(),
+            divergence: timeline.divergence,
+            events: timeline.events,
+        }
+    }
+}
+
 impl Engine {
     /// Domains that were ever written to, in name order.
     #[must_use]
@@ -52,14 +62,20 @@ impl Engine {
                 editions
                     .entry(edition.clone())
                     .or_default()
-                    .push(EditionDomain {
-                        domain: domain.clone(),
-                        divergence: timeline.divergence,
-                        events: timeline.events,
-                    });
+                    .push(EditionDomain::of(domain, timeline));
             }
         }
         editions
+    }
+
+    /// The domains that one branch touches, in name order.
+    #[must_use]
+    pub fn edition(&self, edition: &Edition) -> Vec<EditionDomain> {
+        let registry = self.shared.index.registry();
+        let domains = registry.of(edition);
+        domains
+            .map(|(domain, timeline)| EditionDomain::of(domain, timeline))
+            .collect()
     }
 
     /// Aggregates with events of their own on a timeline, with their next sequence, in root order

@@ -125,33 +125,18 @@ impl Read {
         let Some(branch) = self.timeline.branch() else {
             return Ok(None);
         };
-        let mut page_token = String::new();
-        loop {
-            let request = pb::ListEditionDetailsRequest {
-                page_size: 1000,
-                page_token,
-            };
-            let answer = remote
-                .store()
-                .list_edition_details(request)
-                .await
-                .map_err(|error| remote.failure(&error))?;
-            let found = answer
-                .editions
-                .iter()
-                .find(|edition| edition.name == branch);
-            if let Some(edition) = found {
-                let domain = edition
-                    .domains
-                    .iter()
-                    .find(|domain| domain.domain == self.domain);
-                return Ok(domain.and_then(|domain| domain.divergence));
-            }
-            if answer.next_page_token.is_empty() {
-                return Ok(None);
-            }
-            page_token = answer.next_page_token;
-        }
+        let request = pb::ListEditionDetailsRequest {
+            edition: branch.to_owned(),
+            ..pb::ListEditionDetailsRequest::default()
+        };
+        let answer = remote
+            .store()
+            .list_edition_details(request)
+            .await
+            .map_err(|error| remote.failure(&error))?;
+        let mut domains = answer.editions.iter().flat_map(|edition| &edition.domains);
+        let found = domains.find(|domain| domain.domain == self.domain);
+        Ok(found.and_then(|domain| domain.divergence))
     }
 
     fn title(

@@ -130,6 +130,7 @@ impl Coordinator {
             return Ok((book, false));
         }
         let (cover, cascade_id) = (new.cover.clone(), new.cascade_id.clone());
+        self.record_divergences(&cover).await?;
         let mut request = new.into_request();
         let _checked_in = self.registry.check_in(&mut request).await?;
         let response = self.store.append(request).await?;

@@ -5,7 +5,7 @@ use angzarr_proto::v1::{
 use tracing::Instrument;
 
 use super::append::NewEvents;
-use super::concurrency::check_divergence;
+use super::divergence::check_divergence;
 use super::run::{Refusal, Run};
 use super::validate::{self, Command};
 use super::{Coordinator, Error};
@@ -65,7 +65,7 @@ impl Coordinator {
     async fn decide(&self, domain: &Domain, command: &Command) -> Result<Outcome, Error> {
         let stored = self.load(domain, command).await?;
         let prior = self.upcast(stored).await?;
-        check_divergence(&command.cover, &prior)?;
+        check_divergence(command, &prior)?;
         let stale_at = self.check_sequence(command, &prior).await?;
         let (pages, snapshot) = match self.execute(domain, command, &prior).await? {
             Answer::Events { pages, snapshot } => (pages, snapshot),

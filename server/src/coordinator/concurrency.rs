@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use angzarr_proto::store::v1::read_request;
-use angzarr_proto::v1::Cover;
 use bytes::Bytes;
 use prost_types::Any;
 
@@ -12,25 +11,6 @@ use super::validate::{self, Command};
 use super::{Coordinator, Error, Mismatch};
 use crate::handler::RawBook;
 use crate::registry::Domain;
-
-/// Refuses a branch that would leave main at an event main does not have.
-pub(super) fn check_divergence(cover: &Cover, prior: &RawBook) -> Result<(), Error> {
-    let divergences = cover
-        .edition
-        .iter()
-        .flat_map(|edition| &edition.divergences);
-    let mut own = divergences.filter(|divergence| divergence.domain == cover.domain);
-    match own.next() {
-        Some(divergence) if divergence.sequence > prior.next_sequence => {
-            Err(Error::invalid(format!(
-                "cover.edition.divergences names sequence {} of domain `{}`, the aggregate's next \
-                 is {}: a branch leaves main at an event there is, or at the next one",
-                divergence.sequence, cover.domain, prior.next_sequence
-            )))
-        }
-        _ => Ok(()),
-    }
-}
 
 impl Coordinator {
     /// Compares the sequence a command was decided on with that of the aggregate. Gives the

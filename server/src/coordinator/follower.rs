@@ -70,6 +70,7 @@ impl Coordinator {
         trigger: &Trigger,
     ) -> Result<(), Error> {
         let run = Run::default();
+        let trigger = &self.with_divergences(trigger).await?;
         match reaction.kind {
             ReactionKind::Projector => {
                 self.project(reaction, &trigger.book).await?;

@@ -10,6 +10,7 @@ mod dead_letter;
 mod delivery;
 mod direct;
 mod discharge;
+mod divergence;
 mod edition;
 mod emission;
 mod error;

@@ -11,6 +11,7 @@
 
 mod bad_handlers;
 mod bad_reactions;
+mod branches;
 mod cascades;
 mod commands;
 mod compensation;

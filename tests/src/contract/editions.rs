@@ -99,6 +99,12 @@ pub async fn an_explicit_divergence_is_recorded_by_the_first_append(subject: Sub
         details(&subject).await,
         [("what-if".to_owned(), "order".to_owned(), Some(1), 1)]
     );
+    subject.add(&on("what-more", &order), &["Y"]).await;
+    assert_eq!(
+        details_of(&subject, "what-if").await,
+        [("what-if".to_owned(), "order".to_owned(), Some(1), 1)]
+    );
+    assert_eq!(details_of(&subject, "what").await, []);
 }
 
 pub async fn another_divergence_later_is_refused(subject: Subject) {
@@ -310,7 +316,15 @@ async fn fork(
 
 /// Name, domain, divergence and number of events of every branch.
 async fn details(subject: &Subject) -> Vec<(String, String, Option<u32>, u64)> {
-    let request = pb::ListEditionDetailsRequest::default();
+    details_of(subject, "").await
+}
+
+/// The same of one branch.
+async fn details_of(subject: &Subject, edition: &str) -> Vec<(String, String, Option<u32>, u64)> {
+    let request = pb::ListEditionDetailsRequest {
+        edition: edition.to_owned(),
+        ..pb::ListEditionDetailsRequest::default()
+    };
     let answer = subject
         .store
         .list_edition_details(request)

@@ -53,7 +53,14 @@ impl NativeStore {
         &self,
         request: &pb::ListEditionDetailsRequest,
     ) -> Result<pb::ListEditionDetailsResponse> {
-        let mut details: BTreeMap<_, _> = self.engine.editions().into_iter().collect();
+        let mut details: BTreeMap<_, _> = if request.edition.is_empty() {
+            self.engine.editions().into_iter().collect()
+        } else {
+            let edition = Edition::new(&request.edition)?;
+            let domains = self.engine.edition(&edition);
+            let known = !edition.is_main() && !domains.is_empty();
+            known.then_some((edition, domains)).into_iter().collect()
+        };
         let names: Vec<_> = details
             .keys()
             .map(|name| name.as_str().to_owned())

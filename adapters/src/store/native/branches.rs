@@ -83,11 +83,12 @@ impl NativeStore {
                 "edition must name a branch: main does not differ from itself".to_owned(),
             ));
         }
-        let domains = self.engine.editions().remove(&edition).ok_or_else(|| {
-            StoreError::NotFound(format!(
+        let domains = self.engine.edition(&edition);
+        if domains.is_empty() {
+            return Err(StoreError::NotFound(format!(
                 "there is no edition {edition}; see `angzarr editions`"
-            ))
-        })?;
+            )));
+        }
         let mut found = Vec::new();
         for in_domain in domains {
             let domain = in_domain.domain;
