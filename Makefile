@@ -23,6 +23,9 @@ PEERS = $(CACHE)/peers
 
 # More arguments for bench-compare: COMPARE='--only angzarr,umadb --rounds 1'.
 COMPARE ?=
+# Servers that tests talk to; a test whose server is not there prints SKIPPED.
+SERVERS = $(CACHE)/servers
+export NATS_SERVER ?= $(SERVERS)/bin/nats-server
 
 # The whole workspace in one go, always: building one package alone would resolve other features
 # for what all of them share, and compile it again.
@@ -34,7 +37,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-compare bench-memory bench-sealing bench-scale bench-curves tools-run tools-test tools-python rocksdb \
+.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-compare bench-memory bench-sealing bench-scale bench-curves tools-run tools-test tools-python tools-servers rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -50,7 +53,7 @@ run: tools-run ## Build without RocksDB and play the demo (first time: about 3 m
 
 test: ## Install what the tests need, build everything with RocksDB, run every test
 	$(call say,Every test with RocksDB. First time: about 25 minutes on 2 cores (RocksDB alone 15); later: a few minutes.)
-	@$(MAKE) tools-test tools-python
+	@$(MAKE) tools-test tools-python tools-servers
 	@$(MAKE) --keep-going test-rust test-doc test-python
 	$(call say,All tests passed.)
 
@@ -127,6 +130,10 @@ tools-test:
 tools-python:
 	@scripts/need python
 	@scripts/venv $(VENV) examples/python/requirements.txt
+
+tools-servers:
+	@scripts/need python
+	@scripts/venv $(SERVERS) tests/servers.txt
 
 rocksdb: tools-test
 	@scripts/rocksdb build $(ROCKSDB_LIB_DIR)

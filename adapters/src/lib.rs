@@ -9,9 +9,9 @@ mod error;
 pub mod status;
 mod store;
 
-pub use bus::bridge::Bridge;
-pub use bus::channel::ChannelBus;
-pub use bus::{BusError, BusStream, EventBus};
+#[cfg(feature = "nats")]
+pub use bus::nats::{NatsBus, NatsOptions};
+pub use bus::{BusError, BusMessage, EventBus};
 pub use error::StoreError;
 pub use store::native::{Limits, NativeStore, backup_of};
 pub use store::remote::{RemoteStore, RemoteTls, channel};

@@ -17,7 +17,7 @@ use crate::{
     admin::DeadLetters,
     claim_check::ClaimCheck,
     cli::{Exit, Failure},
-    config::{Config, Payloads},
+    config::{Bus, Config, Payloads},
     coordinator::{Coordinator, Queries, Reactions, Streams},
     grpc::{GrpcServer, ServeError},
     listener::Listener,
@@ -105,7 +105,13 @@ impl Instance {
         let store: Arc<dyn EventStore> = Arc::new(MeteredStore::new(opened.store()));
         let coordinator = Coordinator::new(store.clone(), registry.clone(), settings)
             .with_descriptors(json.clone());
-        let coordinator = Arc::new(coordinator);
+        let bus = components::bus(config)
+            .await
+            .map_err(RunError::Configuration)?;
+        let coordinator = Arc::new(match bus {
+            Some((bus, settings)) => coordinator.with_bus(bus, settings),
+            None => coordinator,
+        });
         let reactions = coordinator.reactions(&shutdown);
         let letters = DeadLetters::new(store.clone(), coordinator.clone(), json.clone());
         let bytes = limits.message_bytes;
@@ -246,6 +252,12 @@ fn greet(instance: &Instance, config: &Config, output: &mut Output) -> Result<()
         domains.join(", ")
     };
     output.line(format!("  domains   {domains}"))?;
+    if let Bus::Nats(nats) = &config.bus {
+        let (stream, prefix) = (&nats.stream, &nats.prefix);
+        output.line(format!(
+            "  bus       NATS stream {stream}, subjects {prefix}.>"
+        ))?;
+    }
     Ok(())
 }
 

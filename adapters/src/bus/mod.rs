@@ -1,36 +1,58 @@
-use std::pin::Pin;
-
-use angzarr_proto::store::v1::RecordedBook;
-use futures::Stream;
+use bytes::Bytes;
 use thiserror::Error;
 
-pub(crate) mod bridge;
-pub(crate) mod channel;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
+#[cfg(feature = "nats")]
+mod subject;
 
-/// Books as a subscriber of a bus gets them.
-pub type BusStream = Pin<Box<dyn Stream<Item = RecordedBook> + Send>>;
-
-/// Carries committed events to consumers that do not read the store themselves.
+/// Carries committed events to those who do not read the store themselves.
 ///
-/// The store knows nothing of it: a [`Bridge`](crate::Bridge) reads the store, publishes, and
-/// remembers how far it has got.
+/// The store knows nothing of it, and a bus knows nothing of the store: what is published, in
+/// which order and how often it is tried is decided by whoever publishes.
 #[tonic::async_trait]
 pub trait EventBus: Send + Sync + 'static {
-    /// Hands books over, in order. When it returns the bus answers for all of them.
-    ///
-    /// # Errors
-    /// [`BusError`]: it is not known which of them the bus has; publish all of them again.
-    async fn publish(&self, books: &[RecordedBook]) -> Result<(), BusError>;
+    /// What it is called in checkpoints, figures and dead letters.
+    fn name(&self) -> &'static str;
 
-    /// Books published from now on, of these domains, or of all if none is named. Each
-    /// subscriber gets every book, those of one aggregate in order, and may get one twice.
+    /// Hands a message over. When it returns `Ok` the bus has it for good.
     ///
     /// # Errors
-    /// [`BusError`] when the bus cannot be reached.
-    async fn subscribe(&self, domains: Vec<String>) -> Result<BusStream, BusError>;
+    /// [`BusError`]: it is not known whether the bus has it.
+    async fn publish(&self, message: &BusMessage) -> Result<(), BusError>;
 }
 
-/// The bus did not take it. Try again.
+/// Events of one aggregate that became final together, and what a bus wants to know of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusMessage {
+    /// The same whenever the same events are published again, so that a bus can leave out what
+    /// it has.
+    pub id: String,
+    /// Of the aggregate.
+    pub domain: String,
+    /// Timeline of the aggregate; empty for main.
+    pub edition: String,
+    /// Of the aggregate.
+    pub root: Vec<u8>,
+    /// Of the request that caused the events; empty for none.
+    pub correlation_id: String,
+    /// Sequence of the first event.
+    pub sequence: u32,
+    /// Where they became final in the store; 0 when that is not known any more.
+    pub position: u64,
+    /// An encoded `EventBook`.
+    pub book: Bytes,
+}
+
+/// Why a bus did not take a message.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
-#[error("the bus did not take the events: {0}")]
-pub struct BusError(pub String);
+#[non_exhaustive]
+pub enum BusError {
+    /// It cannot be reached, cannot store anything, or did not say in time that it has it. Try
+    /// again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It will not take this message, however often it is tried.
+    #[error("{0}")]
+    Refused(String),
+}

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Failure, target::Target};
 use crate::output::{Ink, Output};
 
-/// Show how far projectors, sagas and process managers are, and steer them.
+/// Show how far projectors, sagas, process managers and the bus are, and steer them.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Consumers {
     #[command(subcommand)]
@@ -62,12 +62,13 @@ impl Consumers {
                     "name": consumer.name, "done": consumer.done, "head": consumer.head,
                     "lag": consumer.lag, "held": consumer.held, "paused": consumer.paused,
                     "caught_up": consumer.caught_up, "rebuilds": consumer.rebuilds,
+                    "error": consumer.error,
                 }))?;
             }
             return Ok(());
         }
         if consumers.is_empty() {
-            let text = "no projectors, sagas or process managers are configured";
+            let text = "no projectors, sagas, process managers or bus are configured";
             return Ok(output.line(output.paint(Ink::Faint, text))?);
         }
         let longest = consumers.iter().map(|consumer| consumer.name.len()).max();
@@ -94,6 +95,8 @@ impl Consumers {
 fn state(output: &Output, consumer: &Consumer) -> String {
     if consumer.paused {
         output.paint(Ink::Warn, "paused")
+    } else if !consumer.error.is_empty() {
+        output.paint(Ink::Bad, format!("trying again: {}", consumer.error))
     } else if consumer.held > 0 {
         output.paint(Ink::Warn, "at work")
     } else if consumer.caught_up {

@@ -148,7 +148,67 @@ const GENERAL: &[Key] = &[
     key(
         "bus.type",
         "channel",
-        "`channel`: in this process. `messaging` is another name for `bus`.",
+        "`channel`: events reach the components of this server only. `nats`: they are published to \
+         NATS JetStream, too. `messaging` is another name for `bus`.",
+    ),
+    key(
+        "bus.url",
+        "",
+        "Of `nats`: `nats://host:4222` or `tls://host:4222`, with `user:password@` or `token@` when \
+         asked for; several of one cluster as a list.",
+    ),
+    key(
+        "bus.stream",
+        "ANGZARR",
+        "Name of the stream; made when it is not there, else left as it is.",
+    ),
+    key(
+        "bus.prefix",
+        "angzarr",
+        "What subjects begin with: `<prefix>.<domain>.<root>`.",
+    ),
+    key(
+        "bus.domains",
+        "all",
+        "Domains that are published; without a list all but internal ones, whose names begin with \
+         `_` or `angzarr.`.",
+    ),
+    key(
+        "bus.editions",
+        "main",
+        "`main` or `all`: whether the events of branches are published too.",
+    ),
+    key(
+        "bus.start",
+        "beginning",
+        "`beginning` or `now`: whether a server that publishes for the first time begins with the first \
+         event there is or with the next to come.",
+    ),
+    key(
+        "bus.duplicate_window",
+        "2m",
+        "How long a stream that is made here knows the messages that it has: what is published \
+         again within it after a crash is not stored twice.",
+    ),
+    key(
+        "bus.concurrency",
+        "256",
+        "Aggregates whose events are on their way at one time.",
+    ),
+    key(
+        "bus.tls.ca",
+        "system",
+        "PEM file with the authority that signed the certificate of NATS.",
+    ),
+    key(
+        "bus.tls.certificate",
+        "none",
+        "PEM file with the certificate to show to it.",
+    ),
+    key(
+        "bus.tls.key",
+        "none",
+        "PEM file with the private key of that.",
     ),
     key("limits.pages_per_book", "100", "Most pages in one book."),
     key(

@@ -1,5 +1,6 @@
 //! The configuration: files, environment and flags, read into one [`Config`].
 
+mod bus;
 mod cascade;
 mod component;
 mod error;
@@ -21,6 +22,7 @@ mod tests;
 use std::{fmt, path::PathBuf, time::Duration};
 
 pub use self::{
+    bus::{Bus, Nats},
     cascade::{Cascade, Compensation},
     component::{Aggregate, Endpoint, Retries, Snapshots, Upcaster},
     error::{ConfigError, Origin},
@@ -28,7 +30,7 @@ pub use self::{
     payloads::Payloads,
     reaction::{Input, Reaction},
     sources::Sources,
-    storage::{Bus, Durability, Index, NativeStorage, RemoteStorage, Storage},
+    storage::{Durability, Index, NativeStorage, RemoteStorage, Storage},
     tls::{ClientTls, ServerTls},
 };
 use self::{node::Node, section::Section};
@@ -40,7 +42,7 @@ pub struct Config {
     pub server: Server,
     /// Where events are kept.
     pub storage: Storage,
-    /// How events reach consumers in this process.
+    /// Where committed events go beside the components of this server.
     pub bus: Bus,
     /// What requests may hold.
     pub limits: Limits,

@@ -185,46 +185,7 @@ fn durability(section: &mut Section) -> Result<Durability, ConfigError> {
     }
 }
 
-/// How events reach consumers in this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bus {
-    /// A channel in memory; what it cannot hold is read from the log.
-    Channel,
-}
-
-impl Bus {
-    /// Reads `bus`, or `messaging`, which is another name for it.
-    pub(super) fn read_either(root: &mut Section) -> Result<Self, ConfigError> {
-        let bus = root.take("bus");
-        let messaging = root.take("messaging");
-        match (bus, messaging) {
-            (Some(_), Some(node)) => Err(root.bad(
-                "messaging",
-                &node.origin,
-                "is another name for bus, which is given too; keep one of them",
-            )),
-            (None, Some(node)) => Self::read(Section::new("messaging", node)?),
-            (Some(node), None) => Self::read(Section::new("bus", node)?),
-            (None, None) => Ok(Self::Channel),
-        }
-    }
-
-    fn read(mut section: Section) -> Result<Self, ConfigError> {
-        const LATER: [&str; 5] = ["amqp", "kafka", "pubsub", "sns_sqs", "nats"];
-        let kind = section.text("type")?;
-        match kind.as_ref().map_or("channel", |(_, kind)| kind.as_str()) {
-            "channel" => {}
-            other => {
-                let problem = not_built_in(other, &LATER, "channel");
-                return Err(refuse(&section, kind, problem));
-            }
-        }
-        section.finish()?;
-        Ok(Self::Channel)
-    }
-}
-
-fn not_built_in(kind: &str, later: &[&str], built_in: &str) -> String {
+pub(super) fn not_built_in(kind: &str, later: &[&str], built_in: &str) -> String {
     if later.contains(&kind) {
         format!("{kind} is not built in yet; this version has {built_in}")
     } else {
@@ -232,7 +193,7 @@ fn not_built_in(kind: &str, later: &[&str], built_in: &str) -> String {
     }
 }
 
-fn refuse(
+pub(super) fn refuse(
     section: &Section,
     kind: Option<(super::Origin, String)>,
     problem: String,

@@ -22,9 +22,21 @@ impl Coordinator {
         failure: &Failure,
         attempts: u32,
     ) -> Result<(), Error> {
+        let whose = (reaction.name.as_str(), reaction.kind.name());
+        self.put_aside(whose, trigger, failure, attempts).await
+    }
+
+    /// The same for whoever has a name and a kind.
+    pub(super) async fn put_aside(
+        &self,
+        (component, kind): (&str, &str),
+        trigger: &Trigger,
+        failure: &Failure,
+        attempts: u32,
+    ) -> Result<(), Error> {
         let cover = trigger.cover();
         tracing::warn!(
-            component = reaction.name,
+            component,
             domain = cover.domain,
             sequence = trigger.sequence(),
             error = failure.text,
@@ -45,12 +57,12 @@ impl Coordinator {
             payload: Some(Payload::RejectedEvents(decoded(&trigger.book)?)),
             rejection_reason: failure.text.clone(),
             occurred_at: Some(Timestamp::from(SystemTime::now())),
-            source_component: reaction.name.clone(),
-            source_component_type: reaction.kind.name().to_owned(),
+            source_component: component.to_owned(),
+            source_component_type: kind.to_owned(),
             rejection_details: Some(details),
             ..AngzarrDeadLetter::default()
         };
-        let key = event_key(&reaction.name, &cover, trigger.sequence());
+        let key = event_key(component, &cover, trigger.sequence());
         self.store_dead_letter(&cover.domain, letter, Some(key))
             .await
     }
@@ -59,6 +71,15 @@ impl Coordinator {
     /// is known by its claim and not sent twice.
     pub(crate) async fn redeliver(&self, letter: &AngzarrDeadLetter) -> Result<(), Error> {
         let (name, kind) = (&letter.source_component, &letter.source_component_type);
+        let Some(Payload::RejectedEvents(book)) = &letter.payload else {
+            return Err(Error::invalid("the letter holds no events"));
+        };
+        let pages = book.pages.iter().map(|page| page.encode_to_vec().into());
+        let cover = book.cover.clone().or_else(|| letter.cover.clone());
+        let trigger = Trigger::new(cover.unwrap_or_default(), pages.collect(), 0);
+        if let Some(bridge) = self.bridge.as_ref().filter(|bridge| bridge.is(name, kind)) {
+            return bridge.publish(&trigger).await.map_err(Error::from);
+        }
         let mut reactions = self.registry.reactions().iter();
         let reaction = reactions
             .find(|reaction| reaction.name == *name && reaction.kind.name() == kind)
@@ -67,12 +88,6 @@ impl Coordinator {
                     "this server runs no {kind} called {name:?}: configure it, or delete the letter"
                 ))
             })?;
-        let Some(Payload::RejectedEvents(book)) = &letter.payload else {
-            return Err(Error::invalid("the letter holds no events"));
-        };
-        let pages = book.pages.iter().map(|page| page.encode_to_vec().into());
-        let cover = book.cover.clone().or_else(|| letter.cover.clone());
-        let trigger = Trigger::new(cover.unwrap_or_default(), pages.collect(), 0);
         self.hand_over(reaction, &trigger).await
     }
 }

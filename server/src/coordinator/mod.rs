@@ -1,6 +1,7 @@
 //! Carries out what clients ask for, over a store and the business code of each domain.
 
 mod append;
+mod bridge;
 mod cascade;
 mod claim;
 mod command_handler;
@@ -45,8 +46,9 @@ mod validate;
 use std::sync::Arc;
 use std::time::Duration;
 
-use angzarr_adapters::EventStore;
+use angzarr_adapters::{EventBus, EventStore};
 
+pub use bridge::BusSettings;
 pub use delivery::{Consumers, Progress, SteerError};
 pub use error::{Error, Mismatch};
 pub use limits::Limits;
@@ -56,6 +58,7 @@ pub use stream::Streams;
 
 use crate::json::Json;
 use crate::registry::{Domain, Registry};
+use bridge::Bridge;
 use queue::Queues;
 use sync_runs::SyncRuns;
 
@@ -100,6 +103,7 @@ pub struct Coordinator {
     sync_runs: SyncRuns,
     settings: Settings,
     descriptors: Option<Json>,
+    bridge: Option<Arc<Bridge>>,
 }
 
 impl Coordinator {
@@ -114,6 +118,7 @@ impl Coordinator {
             sync_runs: SyncRuns::default(),
             settings,
             descriptors: None,
+            bridge: None,
         }
     }
 
@@ -121,6 +126,13 @@ impl Coordinator {
     #[must_use]
     pub fn with_descriptors(mut self, descriptors: Json) -> Self {
         self.descriptors = Some(descriptors);
+        self
+    }
+
+    /// Publishes what is committed to a bus.
+    #[must_use]
+    pub fn with_bus(mut self, bus: Arc<dyn EventBus>, settings: BusSettings) -> Self {
+        self.bridge = Some(Arc::new(Bridge::new(bus, settings)));
         self
     }
 

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Coordinator;
+use super::bridge::BridgeConsumer;
 use super::delivery::{Consumer, Consumers, Controls, Delivery, Interest};
 use super::follower::Follower;
 use super::outbox::{OutboxConsumer, outbox_consumer};
@@ -29,8 +30,8 @@ pub struct Reacting {
 }
 
 impl Coordinator {
-    /// A delivery to every configured projector, saga and process manager, each from its
-    /// checkpoint on, until `shutdown` is cancelled.
+    /// A delivery to every configured projector, saga and process manager and to the bus, each
+    /// from its checkpoint on, until `shutdown` is cancelled.
     pub fn reactions(self: &Arc<Self>, shutdown: &CancellationToken) -> Reactions {
         let mut switches = BTreeMap::new();
         let mut deliveries = Vec::new();
@@ -75,6 +76,13 @@ impl Coordinator {
                 };
                 consumers.push((name, interest, Arc::new(outbox)));
             }
+        }
+        if let Some(bridge) = &self.bridge {
+            let consumer = BridgeConsumer {
+                coordinator: Arc::clone(self),
+                bridge: Arc::clone(bridge),
+            };
+            consumers.push((bridge.name(), bridge.interest(), Arc::new(consumer)));
         }
         consumers
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use angzarr_adapters::EventBus;
+
 use crate::{
     claim_check::ClaimCheck,
     config::{self, Config},
-    coordinator::{Limits, Settings},
+    coordinator::{BusSettings, Limits, Settings},
     handler::Retries,
     json::Json,
     registry::{
@@ -70,6 +72,57 @@ pub(super) fn settings(config: &Config) -> Settings {
         escalation_webhook: config.compensation.webhook.clone(),
         ..Settings::default()
     }
+}
+
+/// Where committed events are published, and what of them.
+///
+/// # Errors
+/// A sentence that names the key.
+pub(super) async fn bus(
+    config: &Config,
+) -> Result<Option<(Arc<dyn EventBus>, BusSettings)>, String> {
+    let config::Bus::Nats(nats) = &config.bus else {
+        return Ok(None);
+    };
+    let settings = BusSettings {
+        domains: nats.domains.clone(),
+        all_editions: nats.all_editions,
+        from_now: nats.from_now,
+        concurrency: nats.concurrency,
+    };
+    Ok(Some((connect(nats).await?, settings)))
+}
+
+#[cfg(feature = "nats")]
+async fn connect(nats: &config::Nats) -> Result<Arc<dyn EventBus>, String> {
+    super::choose_tls_provider();
+    let (certificate, key) = nats.identity.clone().unzip();
+    let files = [
+        ("bus.tls.ca", &nats.ca),
+        ("bus.tls.certificate", &certificate),
+        ("bus.tls.key", &key),
+    ];
+    for (name, path) in files {
+        let Some(path) = path else { continue };
+        // Each attempt to connect reads it again; that it is there is known now.
+        std::fs::read(path).map_err(|error| format!("{name}: {}: {error}", path.display()))?;
+    }
+    let options = angzarr_adapters::NatsOptions {
+        servers: nats.url.clone(),
+        prefix: nats.prefix.clone(),
+        stream: nats.stream.clone(),
+        duplicate_window: nats.duplicate_window,
+        ca: nats.ca.clone(),
+        identity: nats.identity.clone(),
+    };
+    let bus = angzarr_adapters::NatsBus::open(options).await;
+    Ok(Arc::new(bus.map_err(|error| format!("bus: {error}"))?))
+}
+
+/// The configuration refuses what is not in the build.
+#[cfg(not(feature = "nats"))]
+async fn connect(_: &config::Nats) -> Result<Arc<dyn EventBus>, String> {
+    Err("bus.type: nats is not in this build".to_owned())
 }
 
 /// Where large payloads are kept.

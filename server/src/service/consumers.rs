@@ -47,6 +47,7 @@ impl ConsumerService {
             paused: progress.paused,
             caught_up: progress.caught_up,
             rebuilds: progress.generation,
+            error: progress.error,
         }
     }
 

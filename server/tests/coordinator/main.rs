@@ -12,6 +12,7 @@
 mod bad_handlers;
 mod bad_reactions;
 mod branches;
+mod bus;
 mod cascades;
 mod commands;
 mod compensation;
@@ -26,6 +27,11 @@ mod facts;
 mod merging;
 mod messages;
 mod mortal;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "nats")]
+#[path = "../support/nats_server.rs"]
+mod nats_server;
 mod obligations;
 mod operating;
 mod process_managers;

@@ -112,7 +112,7 @@ async fn s7_an_unknown_consumer_is_refused_with_the_names_there_are() {
 }
 
 /// Sends the only dead letter again.
-async fn replay(channel: Channel) -> Result<(), Status> {
+pub(crate) async fn replay(channel: Channel) -> Result<(), Status> {
     let mut letters = DlqAdminServiceClient::new(channel);
     let answer = letters
         .list_dead_letters(ListDeadLettersRequest::default())

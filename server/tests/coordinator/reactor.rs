@@ -37,14 +37,14 @@ pub(crate) struct Calls<T> {
 }
 
 impl<T: Clone> Calls<T> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             calls: Arc::default(),
             changed: Arc::default(),
         }
     }
 
-    fn push(&self, call: T) {
+    pub(crate) fn push(&self, call: T) {
         self.calls.lock().unwrap().push(call);
         self.changed.notify_waiters();
     }

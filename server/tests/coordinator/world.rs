@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use angzarr_adapters::{EventStore, Limits, NativeStore, RemoteStore};
+use angzarr_adapters::{EventBus, EventStore, Limits, NativeStore, RemoteStore};
 use angzarr_engine::Options;
 use angzarr_proto::Dialect;
 use angzarr_proto::store::v1::{
-    CommitCascadeRequest, Filter, ReadAllRequest, RollbackCascadeRequest, read_all_response,
+    CommitCascadeRequest, Filter, ReadAllRequest, RollbackCascadeRequest, StatsRequest,
+    read_all_response,
 };
 use angzarr_proto::v1::command_handler_coordinator_service_client::CommandHandlerCoordinatorServiceClient;
 use angzarr_proto::v1::event_query_service_client::EventQueryServiceClient;
@@ -17,7 +18,9 @@ use angzarr_proto::v1::{
     AngzarrDeadLetter, CommandRequest, CommandResponse, Cover, EventBook, EventPage, Query,
 };
 use angzarr_server::admin::DeadLetters;
-use angzarr_server::coordinator::{Consumers, Coordinator, Queries, Reacting, Settings, Streams};
+use angzarr_server::coordinator::{
+    BusSettings, Consumers, Coordinator, Progress, Queries, Reacting, Settings, Streams,
+};
 use angzarr_server::grpc::{GrpcServer, MESSAGE_BYTES_MAX};
 use angzarr_server::json::Json;
 use angzarr_server::listener::Listener;
@@ -63,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) descriptors: Option<Json>,
     pub(crate) death: Option<Death>,
     pub(crate) reactions: Vec<ReactionSettings>,
+    pub(crate) bus: Option<(Arc<dyn EventBus>, BusSettings)>,
     /// Of an earlier world.
     pub(crate) folder: Option<TempDir>,
     pub(crate) settings: Settings,
@@ -79,6 +83,7 @@ impl Default for Setup {
             descriptors: None,
             death: None,
             reactions: Vec::new(),
+            bus: None,
             folder: None,
             settings: Settings::default(),
         }
@@ -116,8 +121,12 @@ impl Setup {
             .unwrap();
         let registry = Arc::new(registry);
         let coordinator = Coordinator::new(Arc::clone(&own), Arc::clone(&registry), settings);
-        let coordinator = Arc::new(match self.descriptors {
+        let coordinator = match self.descriptors {
             Some(descriptors) => coordinator.with_descriptors(descriptors),
+            None => coordinator,
+        };
+        let coordinator = Arc::new(match self.bus {
+            Some((bus, settings)) => coordinator.with_bus(bus, settings),
             None => coordinator,
         });
         let queries =
@@ -221,6 +230,16 @@ impl World {
             }
         }
         copy
+    }
+
+    /// Waits until a consumer is done with all that is stored now.
+    pub(crate) async fn done(&self, consumer: &str) -> Progress {
+        let head = self.store.stats(StatsRequest {}).await.unwrap().position;
+        let mut progress = self.consumers.follow(consumer).unwrap();
+        let done = progress.wait_for(|progress| progress.done >= head);
+        let done = tokio::time::timeout(Duration::from_secs(20), done).await;
+        let done = done.unwrap_or_else(|_| panic!("{consumer} does not reach {head}"));
+        done.unwrap().clone()
     }
 
     pub(crate) async fn commit(&self, cascade_id: &str) {

@@ -58,6 +58,14 @@ fn set_minimum(tree: &mut Node, name: &str) {
         put(tree, &["storage", "tls", "certificate"], "c");
         put(tree, &["storage", "tls", "key"], "k");
     }
+    if name.starts_with("bus.") {
+        put(tree, &["bus", "type"], "nats");
+        put(tree, &["bus", "url"], "nats://h:1");
+    }
+    if name.starts_with("bus.tls") {
+        put(tree, &["bus", "tls", "certificate"], "c");
+        put(tree, &["bus", "tls", "key"], "k");
+    }
     for list in ["aggregates", "upcasters"] {
         if name.starts_with(list) {
             put(tree, &[&format!("{list}[]"), "domain"], "a");
@@ -125,6 +133,16 @@ fn known_by_section() -> BTreeMap<String, Vec<String>> {
             format!("payloads: {{store: p, {unknown}: 1}}\n"),
         ),
         ("bus", format!("bus: {{{unknown}: 1}}\n")),
+        #[cfg(feature = "nats")]
+        (
+            "bus",
+            format!("bus: {{type: nats, url: 'nats://h:1', {unknown}: 1}}\n"),
+        ),
+        #[cfg(feature = "nats")]
+        (
+            "bus.tls",
+            format!("bus: {{type: nats, url: 'nats://h:1', tls: {{{unknown}: 1}}}}\n"),
+        ),
         ("limits", format!("limits: {{{unknown}: 1}}\n")),
         ("log", format!("log: {{{unknown}: 1}}\n")),
         ("cascade", format!("cascade: {{{unknown}: 1}}\n")),

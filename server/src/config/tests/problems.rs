@@ -63,7 +63,7 @@ fn problems_name_key_and_line() {
         ),
         (
             "bus: {type: kafka}\n",
-            "bus.type: kafka is not built in yet; this version has channel",
+            "bus.type: kafka is not built in yet; this version has channel, nats",
         ),
         (
             "bus: {type: channel}\nmessaging: {type: channel}\n",

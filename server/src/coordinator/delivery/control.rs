@@ -20,6 +20,8 @@ pub struct Progress {
     pub generation: u32,
     /// Whether it has read everything there was when it last looked.
     pub caught_up: bool,
+    /// Why deliveries are tried again, or the store is; empty when nothing is.
+    pub error: String,
 }
 
 /// What a consumer can be told. It answers when it has done so.

@@ -19,7 +19,7 @@ use crate::coordinator::{Error, validate};
 use crate::framework;
 use crate::handler::RawBook;
 use crate::handler::fields::PageOutline;
-use crate::registry::wanted;
+use crate::registry::{Input, wanted};
 
 /// Batches read before they are asked for.
 const BATCHES_AHEAD: usize = 8;
@@ -170,9 +170,13 @@ impl Selection {
 
     fn wants(&self, cover: &Cover, outline: &PageOutline<'_>) -> bool {
         let is_final = !outline.no_commit || self.interest.pending;
+        let inputs = &self.interest.inputs;
         is_final
             && !framework::steers(outline.type_url)
-            && wanted(&self.interest.inputs, &cover.domain, outline.type_url)
+            && match inputs.as_slice() {
+                [] => !framework::is_internal(&cover.domain),
+                inputs => wanted(inputs, &cover.domain, outline.type_url),
+            }
     }
 
     /// Pages of one aggregate as the consumer takes them: together, or each for itself.
@@ -219,7 +223,8 @@ impl Trigger {
 /// What the store can leave out by itself.
 fn filter(interest: &Interest) -> Filter {
     let mut types = Vec::new();
-    if interest.inputs.iter().all(|input| !input.types.is_empty()) {
+    let typed = |input: &Input| !input.types.is_empty();
+    if !interest.inputs.is_empty() && interest.inputs.iter().all(typed) {
         types = interest
             .inputs
             .iter()

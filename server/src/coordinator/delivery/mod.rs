@@ -7,6 +7,7 @@ mod feed;
 mod lanes;
 mod round;
 mod start;
+mod trouble;
 mod watermark;
 mod work;
 
@@ -26,7 +27,7 @@ pub(super) use round::Delivery;
 pub(super) struct Trigger {
     lane: Lane,
     /// Where it stands in the store, or where it became final.
-    position: u64,
+    pub(super) position: u64,
     /// Of the pages of the book, in order.
     pub(super) sequences: Vec<u32>,
     /// The new pages; the cover is that of the commit.
@@ -65,6 +66,7 @@ impl Trigger {
 pub(super) struct Interest {
     /// Whose it is, for the figures.
     pub(super) component: String,
+    /// Without any: every domain that is not internal.
     pub(super) inputs: Vec<Input>,
     pub(super) all_editions: bool,
     /// A new consumer begins with what comes after its first start.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Batch, Feed};
 use super::lanes::Lanes;
+use super::trouble::Troubles;
 use super::watermark::Watermark;
 use super::work::work;
 use super::{Consumer, Control, Controls, Interest, Progress, Trigger};
@@ -70,6 +71,10 @@ impl Delivery {
                 Ok(Ended::Reset) => pauses = STORE_RETRIES.delays(),
                 Err(error) => {
                     tracing::warn!(consumer = self.name, %error, "delivery was interrupted, goes on");
+                    let error = error.to_string();
+                    self.controls
+                        .progress
+                        .send_modify(|progress| progress.error = error);
                     let pause = pauses.next().unwrap_or(STORE_RETRIES.max);
                     tokio::select! {
                         () = self.shutdown.cancelled() => return,
@@ -94,6 +99,7 @@ impl Delivery {
             written: start,
             write_at: None,
             lanes: Lanes::default(),
+            troubles: Arc::default(),
             running: JoinSet::new(),
             caught_up: false,
             checkpoint,
@@ -160,6 +166,7 @@ struct Round<'a> {
     /// When it is written next; `None` while it need not be.
     write_at: Option<Instant>,
     lanes: Lanes,
+    troubles: Arc<Troubles>,
     running: JoinSet<Trigger>,
     caught_up: bool,
 }
@@ -167,8 +174,10 @@ struct Round<'a> {
 impl Round<'_> {
     async fn run(&mut self, mut feed: Feed) -> Result<Ended, Error> {
         let shutdown = self.delivery.shutdown.clone();
+        let mut troubles = self.troubles.watch();
         loop {
-            self.tell();
+            let error = troubles.borrow_and_update().error.clone();
+            self.tell(error);
             let may_read = !self.delivery.paused
                 && self.lanes.held() < HELD_MAX
                 && self.lanes.held_bytes() < HELD_BYTES_MAX;
@@ -180,6 +189,8 @@ impl Round<'_> {
                 () = sleep_until(write_at), if self.write_at.is_some() => {
                     self.write_checkpoint().await?;
                 }
+                // Held by the round itself, so it cannot have ended.
+                _ = troubles.changed() => {}
                 control = self.delivery.controls.controls.recv() => match control {
                     Some(Control::Pause(answer)) => self.pause(true, answer),
                     Some(Control::Resume(answer)) => self.pause(false, answer),
@@ -208,7 +219,10 @@ impl Round<'_> {
 
     fn pause(&mut self, paused: bool, answer: oneshot::Sender<()>) {
         self.delivery.paused = paused;
-        self.tell();
+        self.delivery
+            .controls
+            .progress
+            .send_modify(|progress| progress.paused = paused);
         // Nobody may be waiting any more.
         let _ = answer.send(());
     }
@@ -229,8 +243,9 @@ impl Round<'_> {
         let consumer = Arc::clone(&self.delivery.consumer);
         let interest = Arc::clone(&self.delivery.interest);
         let permits = Arc::clone(&self.permits);
+        let troubles = Arc::clone(&self.troubles);
         self.running
-            .spawn(work(consumer, interest, permits, trigger));
+            .spawn(work(consumer, interest, permits, troubles, trigger));
     }
 
     fn take_finished(
@@ -290,7 +305,7 @@ impl Round<'_> {
         self.running.shutdown().await;
     }
 
-    fn tell(&self) {
+    fn tell(&self, error: String) {
         let progress = Progress {
             done: self.mark.done(),
             seen: self.mark.read(),
@@ -298,6 +313,7 @@ impl Round<'_> {
             paused: self.delivery.paused,
             generation: self.generation,
             caught_up: self.caught_up,
+            error,
         };
         self.delivery.controls.progress.send_if_modified(|old| {
             let changed = *old != progress;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use tokio::sync::Semaphore;
 
+use super::trouble::Troubles;
 use super::{Consumer, Failure, Interest, Trigger};
 use crate::telemetry;
 
@@ -17,8 +18,10 @@ pub(super) async fn work(
     consumer: Arc<dyn Consumer>,
     interest: Arc<Interest>,
     permits: Arc<Semaphore>,
+    troubles: Arc<Troubles>,
     trigger: Trigger,
 ) -> Trigger {
+    let mut trouble = troubles.attempts();
     let mut pauses = interest.retries.delays();
     let mut attempts = 1;
     loop {
@@ -47,6 +50,7 @@ pub(super) async fn work(
             attempts,
             "delivery failed, trying again"
         );
+        trouble.failed(&failure.text);
         telemetry::retried(&interest.component);
         tokio::time::sleep(pause).await;
         attempts += 1;
