@@ -37,7 +37,7 @@ say = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 # The steps share cargo's lock and print for a person: one after the other.
 .NOTPARALLEL:
 
-.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-compare bench-memory bench-sealing bench-scale bench-curves tools-run tools-test tools-python tools-servers rocksdb \
+.PHONY: help run test build lint ci fmt sim fuzz fuzz-replay bench bench-peers bench-compare bench-memory bench-sealing bench-scale bench-curves bench-reads tools-run tools-test tools-python tools-servers rocksdb \
         test-rust test-doc test-python lint-fmt lint-clippy lint-docs lint-deny
 
 help: ## List the targets
@@ -118,6 +118,12 @@ bench-curves: rocksdb ## How cost grows: a table and a picture of each curve (ab
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --bin curves
 	@$(CARGO_TARGET_DIR)/release/curves --angzarr $(CARGO_TARGET_DIR)/release/angzarr
+
+bench-reads: rocksdb ## Reading, subscribers and backups against their limits (about 6 minutes, 8 GB of disk)
+	@scripts/need postgresql
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
+	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --features postgres --bins
+	@$(CARGO_TARGET_DIR)/release/reads --angzarr $(CARGO_TARGET_DIR)/release/angzarr
 
 # ---- what the targets above need -------------------------------------------------------------
 

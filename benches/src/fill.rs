@@ -11,6 +11,8 @@ use tonic::transport::Channel;
 /// How a store is filled.
 #[derive(Debug, Clone, Copy)]
 pub struct Fill {
+    /// Sequence of the first event of each aggregate.
+    pub first: u32,
     /// Events of each aggregate. With `together` they are the pages of one append, of which the
     /// server takes 100.
     pub events: u32,
@@ -21,7 +23,7 @@ pub struct Fill {
 }
 
 impl Fill {
-    /// Writes the first events of each of the workload's aggregates.
+    /// Writes events of each of the workload's aggregates.
     ///
     /// # Errors
     /// When an append is refused or fails.
@@ -50,8 +52,10 @@ impl Fill {
         let stride = (self.together * self.clients) as usize;
         for first in (client * self.together..workload.aggregates).step_by(stride) {
             let end = workload.aggregates.min(first.saturating_add(self.together));
-            let writes = (first..end)
-                .flat_map(|aggregate| grpc::request(&workload, aggregate, 0, self.events).writes);
+            let writes = (first..end).flat_map(|aggregate| {
+                let until = self.first + self.events;
+                grpc::request(&workload, aggregate, self.first, until).writes
+            });
             let request = pb::AppendRequest {
                 writes: writes.collect(),
                 ..Default::default()

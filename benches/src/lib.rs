@@ -17,6 +17,8 @@ pub mod median;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod raw;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
 pub mod story;
 pub mod subscribers;
 pub mod zeroed;

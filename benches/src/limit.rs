@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use angzarr_proto::store::v1 as pb;
 use angzarr_proto::store::v1::admin_server::{Admin, AdminServer};
@@ -17,6 +18,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::group_commit::{Entry, GroupCommit, Stale};
 use crate::zeroed::ZeroedFile;
 
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
 /// Size of the file. More is written over its start.
 const FILE_BYTES: u64 = 512 << 20;
 
@@ -28,10 +31,7 @@ const STREAM_DEPTH: usize = 1_024;
 ///
 /// # Errors
 /// When the file or the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    folder: Option<&Path>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub async fn serve(listener: TcpListener, folder: Option<&Path>) -> Result<()> {
     let log = match folder {
         None => None,
         Some(folder) => {
@@ -39,7 +39,27 @@ pub async fn serve(
             Some(GroupCommit::start(file)?)
         }
     };
-    let limit = Limit { log };
+    let mirrored = Arc::default();
+    run(listener, Limit { log, mirrored }).await
+}
+
+/// Serves until the process ends, and answers `ReadAll` with these messages.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn mirror(listener: TcpListener, messages: Vec<pb::ReadAllResponse>) -> Result<()> {
+    let mirrored = messages.into();
+    run(
+        listener,
+        Limit {
+            log: None,
+            mirrored,
+        },
+    )
+    .await
+}
+
+async fn run(listener: TcpListener, limit: Limit) -> Result<()> {
     let incoming = TcpListenerStream::new(listener)
         .inspect(|connection| drop(connection.as_ref().map(|stream| stream.set_nodelay(true))));
     tonic::transport::Server::builder()
@@ -53,6 +73,7 @@ pub async fn serve(
 #[derive(Debug, Clone)]
 struct Limit {
     log: Option<GroupCommit>,
+    mirrored: Arc<[pb::ReadAllResponse]>,
 }
 
 impl Limit {
@@ -159,7 +180,11 @@ impl EventStore for Limit {
         &self,
         _: Request<pb::ReadAllRequest>,
     ) -> Result<Response<Self::ReadAllStream>, Status> {
-        no_such_call()
+        let mirrored = Arc::clone(&self.mirrored);
+        let messages = (0..mirrored.len()).map_while(move |at| mirrored.get(at).cloned());
+        Ok(Response::new(Box::pin(futures::stream::iter(
+            messages.map(Ok),
+        ))))
     }
 
     async fn subscribe(

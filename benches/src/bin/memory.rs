@@ -88,6 +88,7 @@ async fn measure(args: &Args, scratch: &Path) -> Result<Report> {
     let channel = connect(&server).await?;
     let started = Instant::now();
     let fill = Fill {
+        first: 0,
         events: args.events,
         together: AGGREGATES_PER_APPEND,
         clients: FILLERS,

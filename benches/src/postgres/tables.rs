@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use prost::Message;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage, Statement, Transaction};
 
 /// Which table, and how an event gets into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,36 @@ pub async fn fill(client: &mut Client, workload: &Workload, events: u32) -> Resu
     transaction.commit().await?;
     client.batch_execute("VACUUM ANALYZE events; ").await?;
     client.batch_execute("CHECKPOINT").await
+}
+
+/// Writes one event of each of the workload's aggregates into a [`Table::Angzarr`].
+pub(super) async fn insert_of_each(
+    transaction: &Transaction<'_>,
+    workload: &Workload,
+    sequence: u32,
+) -> Result<(), Error> {
+    let insert = transaction.prepare(INSERT).await?;
+    let now = now();
+    let rows: Vec<_> = (0..workload.aggregates)
+        .map(|aggregate| {
+            (
+                hex(&workload.root(aggregate)),
+                data(workload, aggregate, sequence),
+            )
+        })
+        .collect();
+    for batch in rows.chunks(FILL_BATCH) {
+        let inserts = batch.iter().map(|(root, data)| {
+            let column = column(sequence);
+            let (now, insert) = (&now, &insert);
+            async move {
+                let values: [&(dyn ToSql + Sync); 5] = [&workload.domain, root, &column, now, data];
+                transaction.execute(insert, &values).await
+            }
+        });
+        futures::future::try_join_all(inserts).await?;
+    }
+    Ok(())
 }
 
 /// Reads the first aggregate once, in order. Returns its events and their bytes.
@@ -309,7 +339,7 @@ fn now() -> String {
     format!("{:020}.{:09}Z", since.as_secs(), since.subsec_nanos())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {

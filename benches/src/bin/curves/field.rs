@@ -128,6 +128,7 @@ impl Fresh {
     pub(crate) async fn fill(&self, load: Load) -> Result<Arc<Workload>> {
         let workload = Arc::new(Workload::fresh(load.aggregates, load.payload));
         let fill = Fill {
+            first: 0,
             events: load.held,
             together: (100 / load.held.max(1)).max(1),
             clients: 16,
