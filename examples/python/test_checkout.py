@@ -45,6 +45,8 @@ class Processes:
         self.log = open(Path(self.folder.name) / "output.txt", "w+", encoding="utf-8")
         self.reserved = {name: reserved_port() for name in COMPONENTS}
         self.ports = {name: held.getsockname()[1] for name, held in self.reserved.items()}
+        # Where the server looks for them.
+        self.addresses = dict(self.ports)
         self.ports["angzarr"] = free_port()
         self.database = str(Path(self.folder.name) / "orders.db")
         self.endpoint = f"127.0.0.1:{self.ports['angzarr']}"
@@ -60,7 +62,7 @@ class Processes:
             "CASCADE_CHECK": "200ms",
         }
         for component in COMPONENTS:
-            environment[f"{component.upper()}_PORT"] = str(self.ports[component])
+            environment[f"{component.upper()}_PORT"] = str(self.addresses[component])
         program = (
             [ANGZARR, "serve", "--config", str(FOLDER / "angzarr.yaml")]
             if name == "angzarr"
