@@ -169,9 +169,10 @@ lint-fmt:
 	@$(CARGO) fmt --all --check
 
 lint-clippy: rocksdb
-	$(call say,Clippy with RocksDB and without)
+	$(call say,Clippy with RocksDB and without; with OpenTelemetry)
 	@$(WITH_ROCKSDB) $(CARGO) clippy $(ALL) --all-targets -- -D warnings
 	@$(CARGO) clippy --locked -p angzarr-server --no-default-features -- -D warnings
+	@$(CARGO) clippy --locked -p angzarr-server --no-default-features --features otel -- -D warnings
 
 lint-docs: rocksdb
 	$(call say,Documentation: rustdoc without warnings; links; named files)
