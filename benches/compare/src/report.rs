@@ -57,9 +57,11 @@ pub(crate) fn write(args: &Args, machine: Machine, results: Results) -> Result<(
     }
     let json = serde_json::to_string_pretty(&report)? + "\n";
     fs::write(args.out.with_extension("json"), json)?;
-    let markdown = report.markdown()?;
+    let picture = args.out.with_extension("svg");
+    let name = picture.file_name().unwrap_or_default().to_string_lossy();
+    let markdown = report.markdown(&name)?;
     fs::write(args.out.with_extension("md"), &markdown)?;
-    report.plot(&args.out.with_extension("svg"))?;
+    report.plot(&picture)?;
     eprintln!("{markdown}");
     Ok(())
 }

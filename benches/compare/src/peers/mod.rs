@@ -3,9 +3,14 @@
 mod angzarr;
 mod batched;
 mod in_process;
+mod message_db;
+mod nats;
 mod postgres;
 mod redis;
 mod rocksdb;
+mod sierradb;
+mod sqlite;
+mod umadb;
 
 use angzarr_benches::postgres::Table;
 
@@ -27,9 +32,26 @@ pub(crate) fn all() -> Vec<Box<dyn Contender>> {
         Box::new(InProcess::GroupCommit),
         Box::new(rocksdb::RocksDb { batched: false }),
         Box::new(rocksdb::RocksDb { batched: true }),
+        Box::new(sqlite::Sqlite { batched: false }),
+        Box::new(sqlite::Sqlite { batched: true }),
+        Box::new(umadb::UmaDb),
+        Box::new(sierradb::SierraDb { compressed: true }),
+        Box::new(sierradb::SierraDb { compressed: false }),
+        Box::new(nats::Nats),
         Box::new(redis::Redis),
         Box::new(postgres::Postgres(Table::Plain)),
         Box::new(postgres::Postgres(Table::Angzarr)),
         Box::new(postgres::Postgres(Table::AngzarrPrepared)),
+        Box::new(message_db::MessageDb),
     ]
+}
+
+/// Roots as peers take them that want text.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

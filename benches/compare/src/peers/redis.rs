@@ -9,7 +9,7 @@ use angzarr_server::bench::load::AppendError;
 use angzarr_server::bench::workload::Workload;
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
-use redis::{Client as RedisUrl, Script};
+use redis::{AsyncConnectionConfig, Script};
 
 use crate::contender::{Client, Contender, Field, Kind, Store};
 use crate::{Result, disk, process};
@@ -70,6 +70,14 @@ fn program(field: &Field) -> Result<PathBuf> {
     field.program("redis", "redis-server")
 }
 
+/// A connection whose answers may take as long as they take.
+pub(super) async fn connect(url: &str) -> Result<MultiplexedConnection> {
+    let patient = AsyncConnectionConfig::new().set_response_timeout(None);
+    let url = redis::Client::open(url)?;
+    let connection = url.get_multiplexed_async_connection_with_config(&patient);
+    Ok(connection.await?)
+}
+
 struct Running {
     server: Server,
     folder: PathBuf,
@@ -86,12 +94,12 @@ impl Store for Running {
         clients: u32,
         workload: &Arc<Workload>,
     ) -> Result<Vec<Box<dyn Client>>> {
-        let url = RedisUrl::open(format!("redis://{}", self.server.address))?;
+        let url = format!("redis://{}", self.server.address);
         let script = Arc::new(Script::new(APPEND));
         let mut connected: Vec<Box<dyn Client>> = Vec::new();
         for _ in 0..clients {
             connected.push(Box::new(RedisClient {
-                connection: url.get_multiplexed_async_connection().await?,
+                connection: connect(&url).await?,
                 script: Arc::clone(&script),
                 workload: Arc::clone(workload),
             }));

@@ -106,7 +106,7 @@ impl Report {
                         .map(|clients| f64::from(*clients))
                         .collect(),
                 ),
-                (lowest * 0.8..highest * 1.25).log_scale(),
+                (lowest * 0.7..highest * 1.4).log_scale(),
             )
             .map_err(|error| error.to_string())?;
         chart

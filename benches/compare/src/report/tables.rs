@@ -9,9 +9,10 @@ use crate::Result;
 pub(super) const NONE: &str = "-";
 
 impl Report {
-    pub(super) fn markdown(&self) -> Result<String> {
+    /// `picture` is the name of the file with the curves.
+    pub(super) fn markdown(&self, picture: &str) -> Result<String> {
         let mut text = String::new();
-        self.head(&mut text)?;
+        self.head(&mut text, picture)?;
         self.rates(&mut text)?;
         self.latencies(&mut text)?;
         self.processor(&mut text)?;
@@ -23,7 +24,7 @@ impl Report {
         Ok(text)
     }
 
-    fn head(&self, text: &mut String) -> Result<()> {
+    fn head(&self, text: &mut String, picture: &str) -> Result<()> {
         let (machine, settings) = (&self.machine, &self.settings);
         writeln!(
             text,
@@ -43,7 +44,7 @@ impl Report {
              {} s of warm-up, {} s measured, a fresh store each time, {} interleaved rounds: \
              medians. After each run a stale append was refused and a sample read back byte for \
              byte, else the contender stands below as failed.\n\n\
-             ![Appends a second and p99 by clients](compare.svg)\n",
+             ![Appends a second and p99 by clients]({picture})\n",
             settings.payload,
             settings.aggregates,
             settings.warm_up,

@@ -12,3 +12,15 @@ fn nonsense_is_no_time() {
     assert_eq!(parse("71 (a) S 1 x"), None);
     assert_eq!(of(&[u32::MAX]), Duration::ZERO);
 }
+
+#[test]
+fn time_below_a_tick_is_seen() {
+    let pids = [std::process::id()];
+    let before = of(&pids);
+    let tick = Duration::from_secs_f64(1.0 / TICKS_PER_SECOND);
+    let mut number = 0u64;
+    while scheduled("self").unwrap_or_default() < before + tick / 10 {
+        number = std::hint::black_box(number + 1);
+    }
+    assert!(of(&pids) > before);
+}
