@@ -29,7 +29,7 @@ fn scheduled(pid: &str) -> Option<Duration> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let run = threads.flatten().filter_map(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        stat.split(' ').next()?.parse().ok()
+        stat.split(' ').next()?.parse::<u64>().ok()
     });
     Some(Duration::from_nanos(run.sum()))
 }

@@ -14,13 +14,8 @@ fn nonsense_is_no_time() {
 }
 
 #[test]
-fn time_below_a_tick_is_seen() {
-    let pids = [std::process::id()];
-    let before = of(&pids);
-    let tick = Duration::from_secs_f64(1.0 / TICKS_PER_SECOND);
-    let mut number = 0u64;
-    while scheduled("self").unwrap_or_default() < before + tick / 10 {
-        number = std::hint::black_box(number + 1);
-    }
-    assert!(of(&pids) > before);
+fn time_below_a_tick_counts() {
+    let used = scheduled("self").unwrap();
+    assert!(used > Duration::ZERO);
+    assert!(of(&[std::process::id()]) >= used);
 }
