@@ -1,5 +1,7 @@
 //! Forks, appends and reads against the number of branches in the store.
 
+use std::sync::Arc;
+
 use angzarr_proto::store::v1 as pb;
 use angzarr_proto::store::v1::editions_client::EditionsClient;
 use angzarr_proto::v1::{Cover, DomainDivergence, Edition};
@@ -23,7 +25,7 @@ pub(crate) async fn run(field: &Field, args: &Args) -> Result<Vec<Curve>> {
         "One client against branches of 25 inherited events",
         ("branches in the store", "microseconds of a call, median"),
         true,
-        &["fork", "append, branch", "read, branch", "append, main"],
+        &["fork", "append", "read", "delete", "append on main"],
     );
     for _ in 0..args.rounds {
         for branches in [10, 100, 1_000, 10_000, 100_000] {
@@ -36,7 +38,7 @@ pub(crate) async fn run(field: &Field, args: &Args) -> Result<Vec<Curve>> {
     Ok(vec![curve])
 }
 
-async fn measure(field: &Field, args: &Args, branches: u32) -> Result<[f64; 4]> {
+async fn measure(field: &Field, args: &Args, branches: u32) -> Result<[f64; 5]> {
     let fresh = field.start(1).await?;
     let channel = fresh.channel()?;
     let workload = fresh
@@ -46,19 +48,7 @@ async fn measure(field: &Field, args: &Args, branches: u32) -> Result<[f64; 4]> 
             ..Load::default()
         })
         .await?;
-    let mut forkers = tokio::task::JoinSet::new();
-    for forker in 0..FORKERS {
-        let (channel, workload) = (channel.clone(), workload.clone());
-        forkers.spawn(async move {
-            for branch in (forker..branches).step_by(FORKERS as usize) {
-                fork(&channel, &workload, branch).await?;
-            }
-            Ok::<_, crate::Error>(())
-        });
-    }
-    while let Some(done) = forkers.join_next().await {
-        done??;
-    }
+    fill(channel, &workload, branches).await?;
 
     // Each call takes another aggregate, and a branch far from the last one.
     let calls = if args.seconds < 1.0 { 100 } else { 500 };
@@ -86,12 +76,35 @@ async fn measure(field: &Field, args: &Args, branches: u32) -> Result<[f64; 4]> 
         Err(format!("a branch has {events} events").into())
     });
     let read = read.await?;
+    // Those that were forked last.
+    let deleted = latency::of(calls, async |number| {
+        delete(channel, branches + number).await
+    });
+    let deleted = deleted.await?;
     let main = latency::of(calls, async |number| {
         let request = grpc::request(&workload, number % AGGREGATES, HELD, HELD + 1);
         grpc::store(channel).append(request).await?;
         Ok(())
     });
-    Ok([forked, appended, read, main.await?])
+    Ok([forked, appended, read, deleted, main.await?])
+}
+
+/// Makes the branches.
+async fn fill(channel: &Channel, workload: &Arc<Workload>, branches: u32) -> Result<()> {
+    let mut forkers = tokio::task::JoinSet::new();
+    for forker in 0..FORKERS {
+        let (channel, workload) = (channel.clone(), Arc::clone(workload));
+        forkers.spawn(async move {
+            for branch in (forker..branches).step_by(FORKERS as usize) {
+                fork(&channel, &workload, branch).await?;
+            }
+            Ok::<_, crate::Error>(())
+        });
+    }
+    while let Some(done) = forkers.join_next().await {
+        done??;
+    }
+    Ok(())
 }
 
 fn name(branch: u32) -> String {
@@ -111,6 +124,15 @@ async fn fork(channel: &Channel, workload: &Workload, branch: u32) -> Result<()>
         edition: Some(edition),
     };
     EditionsClient::new(channel.clone()).fork(request).await?;
+    Ok(())
+}
+
+async fn delete(channel: &Channel, branch: u32) -> Result<()> {
+    let request = pb::DeleteEditionRequest {
+        edition: name(branch),
+        ..Default::default()
+    };
+    EditionsClient::new(channel.clone()).delete(request).await?;
     Ok(())
 }
 

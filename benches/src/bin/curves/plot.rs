@@ -13,11 +13,12 @@ use crate::curve::{Curve, Line};
 const PANEL: (u32, u32) = (560, 330);
 const HEADER: u32 = 52;
 const COLUMNS: usize = 2;
-const COLOURS: [RGBColor; 4] = [
+const COLOURS: [RGBColor; 5] = [
     RGBColor(0x1f, 0x5f, 0xbf),
     RGBColor(0xc0, 0x3a, 0x2b),
     RGBColor(0x2e, 0x8b, 0x57),
     RGBColor(0x8a, 0x5a, 0xb0),
+    RGBColor(0xd0, 0x8a, 0x1d),
 ];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
