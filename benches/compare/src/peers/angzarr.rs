@@ -1,7 +1,7 @@
 //! The server, the bare limit of one, and tonic with nothing behind it: all speak the same
 //! protocol.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use angzarr_benches::child::Server;
@@ -15,7 +15,7 @@ use prost::Message;
 use tonic::transport::Channel;
 
 use crate::contender::{Checks, Client, Contender, Field, Kind, Store};
-use crate::{Result, process};
+use crate::{Result, disk, process};
 
 /// Which server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +114,7 @@ impl Contender for Grpc {
             of: *self,
             server,
             control,
+            folder: folder.join("data"),
         }))
     }
 }
@@ -122,6 +123,7 @@ struct Running {
     of: Grpc,
     server: Server,
     control: Channel,
+    folder: PathBuf,
 }
 
 #[async_trait]
@@ -149,12 +151,14 @@ impl Store for Running {
         })
     }
 
-    /// As the server counts: what was written to the log, not what was allocated ahead.
+    /// As the server counts: what was written to the log, not what was allocated ahead. And the
+    /// index.
     async fn bytes(&self) -> Result<Option<u64>> {
         if self.of.behind != Behind::Angzarr {
             return Ok(None);
         }
-        Ok(Some(grpc::stats(&self.control).await?.log_bytes))
+        let log = grpc::stats(&self.control).await?.log_bytes;
+        Ok(Some(log + disk::used(&self.folder.join("index"))?))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine without gRPC, and the bare group commit it is held against.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use angzarr_benches::engine;
@@ -12,8 +12,8 @@ use angzarr_server::bench::workload::Workload;
 use async_trait::async_trait;
 
 use super::batched::stale;
-use crate::Result;
 use crate::contender::{Checks, Client, Contender, Field, Kind, Store};
+use crate::{Result, disk};
 
 /// Size of the bare log's file.
 const FILE_BYTES: u64 = 512 << 20;
@@ -71,7 +71,10 @@ impl Contender for InProcess {
 
     async fn start(&self, _: &Field, folder: &Path) -> Result<Box<dyn Store>> {
         Ok(match self {
-            Self::Engine => Box::new(EngineStore(Arc::new(engine::open(&folder.join("data"))?))),
+            Self::Engine => Box::new(EngineStore {
+                engine: Arc::new(engine::open(&folder.join("data"))?),
+                index: folder.join("data/index"),
+            }),
             Self::GroupCommit => {
                 let file = ZeroedFile::create(&folder.join("log"), FILE_BYTES)?;
                 Box::new(LogStore(GroupCommit::start(file)?))
@@ -80,7 +83,10 @@ impl Contender for InProcess {
     }
 }
 
-struct EngineStore(Arc<Engine>);
+struct EngineStore {
+    engine: Arc<Engine>,
+    index: PathBuf,
+}
 
 #[async_trait]
 impl Store for EngineStore {
@@ -91,7 +97,7 @@ impl Store for EngineStore {
     ) -> Result<Vec<Box<dyn Client>>> {
         let client = |_| -> Box<dyn Client> {
             Box::new(EngineClient {
-                engine: Arc::clone(&self.0),
+                engine: Arc::clone(&self.engine),
                 workload: Arc::clone(workload),
             })
         };
@@ -99,7 +105,9 @@ impl Store for EngineStore {
     }
 
     async fn bytes(&self) -> Result<Option<u64>> {
-        Ok(Some(self.0.stats().log_bytes))
+        Ok(Some(
+            self.engine.stats().log_bytes + disk::used(&self.index)?,
+        ))
     }
 }
 

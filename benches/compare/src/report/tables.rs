@@ -195,7 +195,7 @@ impl Report {
         writeln!(
             text,
             "\nBytes on disk are those at the largest C, after the run without compaction: Angzarr's \
-             log as written; of PostgreSQL the table with its indexes, without the write-ahead log; \
+             log as written and its index; of PostgreSQL the table with its indexes, without the write-ahead log; \
              of all others what their folder takes.\n"
         )?;
         Ok(())
