@@ -36,7 +36,12 @@ pub fn init(log: &Log) -> Result<(), String> {
         Ok(text) if !text.is_empty() => (VARIABLE, text),
         _ => ("log.filter", log.filter.clone()),
     };
-    let filter = EnvFilter::try_new(&text).map_err(|error| format!("{name}: {text:?}: {error}"))?;
+    let mut filter =
+        EnvFilter::try_new(&text).map_err(|error| format!("{name}: {text:?}: {error}"))?;
+    // It reports each attempt to connect; the bus says itself what is the matter, once.
+    if let (false, Ok(quiet)) = (text.contains("async_nats"), "async_nats=off".parse()) {
+        filter = filter.add_directive(quiet);
+    }
     start(log.format, filter).map_err(|error| format!("logging cannot start: {error}"))
 }
 

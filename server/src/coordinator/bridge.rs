@@ -1,7 +1,7 @@
 //! What is committed goes to a bus that leads out of the process.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use angzarr_adapters::{BusError, BusMessage, EventBus};
@@ -45,8 +45,8 @@ pub(super) struct Bridge {
     settings: BusSettings,
     /// How often everything was to be published again.
     generation: AtomicU32,
-    /// The last attempt failed.
-    failing: AtomicBool,
+    /// Why the last attempt failed, as it was logged; empty when it did not.
+    trouble: Mutex<String>,
 }
 
 impl Bridge {
@@ -55,7 +55,7 @@ impl Bridge {
             bus,
             settings,
             generation: AtomicU32::new(0),
-            failing: AtomicBool::new(false),
+            trouble: Mutex::default(),
         }
     }
 
@@ -97,16 +97,23 @@ impl Bridge {
         Ok(())
     }
 
-    /// Says in the log when it begins to fail, and when it no longer does.
+    /// Says in the log when and why it begins to fail, and when it no longer does.
     fn note(&self, published: &Result<(), BusError>) {
         let bus = self.bus.name();
-        let failed = matches!(published, Err(BusError::Unavailable(_)));
-        let failed_before = self.failing.swap(failed, Ordering::Relaxed);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match published {
-            Err(error) if failed && !failed_before => {
-                tracing::warn!(bus, %error, "the bus takes no events: they wait in the store");
+            Err(BusError::Unavailable(error)) if *trouble != *error => {
+                tracing::warn!(
+                    bus,
+                    error,
+                    "the bus takes no events: they wait in the store"
+                );
+                error.clone_into(&mut trouble);
             }
-            Ok(()) if failed_before => tracing::info!(bus, "the bus takes events again"),
+            Ok(()) if !trouble.is_empty() => {
+                tracing::info!(bus, "the bus takes events again");
+                trouble.clear();
+            }
             _ => {}
         }
     }

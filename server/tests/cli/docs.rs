@@ -57,6 +57,29 @@ fn the_example_of_the_configuration_is_accepted() {
     assert_eq!(config.server.listen.len(), 2);
 }
 
+/// What it names are the defaults, as it says.
+#[test]
+#[cfg(feature = "nats")]
+fn the_example_of_the_bus_is_accepted() {
+    use angzarr_server::config::Bus;
+
+    let bus_of = |text: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("angzarr.yaml"), text).unwrap();
+        let sources = Sources {
+            folder: folder.path().to_path_buf(),
+            ..Sources::default()
+        };
+        Config::load(&sources).unwrap().bus
+    };
+    let manual = manual("bus.md");
+    let example = bus_of(block(&manual, "```yaml\n"));
+    let url = "nats://angzarr:secret@127.0.0.1:4222";
+    let plain = bus_of(&format!("bus: {{type: nats, url: '{url}'}}\n"));
+    assert!(matches!(example, Bus::Nats(_)));
+    assert_eq!(example, plain);
+}
+
 #[test]
 fn the_help_of_every_command_is_in_the_manual() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,9 +8,14 @@
 
 mod backup;
 mod bench;
+#[cfg(feature = "nats")]
+mod bus;
 mod crash;
 mod demo;
 mod docs;
+#[cfg(feature = "nats")]
+#[path = "../support/nats_server.rs"]
+mod nats_server;
 mod offline;
 mod operating;
 mod repair;

@@ -1,10 +1,12 @@
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::{Context, stream};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
+use tokio::sync::watch;
+use url::Url;
 
 use super::NatsOptions;
 use crate::bus::BusError;
@@ -13,6 +15,10 @@ use crate::bus::BusError;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts to connect.
 const RECONNECT_MAX: Duration = Duration::from_secs(2);
+/// While the first attempt to connect goes on.
+const NO_ANSWER: &str = "no answer yet";
+/// How long that is waited for. Later on, a server is there or it is not.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// A connection that is made again for ever, and the stream behind it.
 pub(super) struct Connection {
@@ -22,26 +28,33 @@ pub(super) struct Connection {
     /// Addresses without what is secret in them.
     place: String,
     /// Why it is not connected.
-    problem: Arc<Mutex<String>>,
+    problem: watch::Receiver<String>,
     /// Whether the stream was seen to be there.
     stream: tokio::sync::Mutex<bool>,
 }
 
 impl Connection {
     pub(super) async fn open(options: NatsOptions) -> Result<Self, String> {
+        let (told, problem) = watch::channel(NO_ANSWER.to_owned());
+        let mut connect = connect_options(&options, told);
         let mut addresses = Vec::new();
         for server in &options.servers {
-            let address: ServerAddr = server
-                .parse()
-                .map_err(|error| format!("a NATS address cannot be used: {error}"))?;
+            let (address, secret) = address(server)
+                .map_err(|error| format!("an address of NATS cannot be used: {error}"))?;
+            // The client does not look for them in addresses. Servers of a cluster share them.
+            connect = match secret {
+                Some(Secret::Password { user, password }) => {
+                    connect.user_and_password(user, password)
+                }
+                Some(Secret::Token(token)) => connect.token(token),
+                None => connect,
+            };
             addresses.push(address);
         }
         let place: Vec<String> = addresses
             .iter()
             .map(|address| format!("{}:{}", address.host(), address.port()))
             .collect();
-        let problem = Arc::new(Mutex::new("no answer yet".to_owned()));
-        let connect = connect_options(&options, Arc::clone(&problem));
         // With this, only what no server is asked for can fail.
         let client = connect
             .retry_on_initial_connect()
@@ -73,13 +86,17 @@ impl Connection {
 
     /// What can be published to.
     pub(super) async fn ready(&self) -> Result<&Context, BusError> {
+        let mut problem = self.problem.clone();
+        let answer = problem.wait_for(|problem| problem != NO_ANSWER);
+        // When it takes too long, that is what is told.
+        let _ = tokio::time::timeout(FIRST_ANSWER_MAX, answer).await;
         if self.client.connection_state() != State::Connected {
             // Messages handed to the client now would all be sent when it is back, each as often
             // as it was tried.
-            let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
             return Err(BusError::Unavailable(format!(
-                "NATS at {} is not connected: {problem}",
-                self.place
+                "NATS at {} is not connected: {}",
+                self.place,
+                problem.borrow().as_str()
             )));
         }
         let mut seen = self.stream.lock().await;
@@ -116,7 +133,33 @@ impl Connection {
     }
 }
 
-fn connect_options(options: &NatsOptions, problem: Arc<Mutex<String>>) -> ConnectOptions {
+/// Who may connect, as it stands in an address.
+#[derive(Debug, PartialEq, Eq)]
+enum Secret {
+    Password { user: String, password: String },
+    Token(String),
+}
+
+/// An address without what is secret in it, so that no log shows that.
+fn address(server: &str) -> Result<(ServerAddr, Option<Secret>), String> {
+    let mut url = Url::parse(server).map_err(|error| error.to_string())?;
+    let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let secret = match (url.username(), url.password()) {
+        ("", None) => None,
+        (token, None) => Some(Secret::Token(plain(token))),
+        (user, Some(password)) => Some(Secret::Password {
+            user: plain(user),
+            password: plain(password),
+        }),
+    };
+    if secret.is_some() && (url.set_username("").is_err() || url.set_password(None).is_err()) {
+        return Err("there is no host in it".to_owned());
+    }
+    let address = url.as_str().parse::<ServerAddr>();
+    Ok((address.map_err(|error| error.to_string())?, secret))
+}
+
+fn connect_options(options: &NatsOptions, problem: watch::Sender<String>) -> ConnectOptions {
     let mut connect = ConnectOptions::new()
         .name("angzarr")
         .reconnect_delay_callback(|attempts| {
@@ -125,7 +168,7 @@ fn connect_options(options: &NatsOptions, problem: Arc<Mutex<String>>) -> Connec
         })
         .event_callback(move |event| {
             let text = match &event {
-                Event::Connected => String::new(),
+                Event::Connected => "it comes back".to_owned(),
                 Event::Disconnected => "the connection broke".to_owned(),
                 other => other.to_string(),
             };
@@ -134,7 +177,7 @@ fn connect_options(options: &NatsOptions, problem: Arc<Mutex<String>>) -> Connec
             } else {
                 tracing::debug!(%event, "NATS");
             }
-            *problem.lock().unwrap_or_else(PoisonError::into_inner) = text;
+            problem.send_replace(text);
             async {}
         });
     if let Some(ca) = &options.ca {
@@ -165,8 +208,31 @@ fn covers(pattern: &str, subjects: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::covers;
+    use super::{Secret, address, covers};
+
+    #[test]
+    fn what_is_secret_is_taken_out_of_an_address() {
+        let parts = |text: &str| {
+            let (address, secret) = address(text).unwrap();
+            let port = address.port();
+            (format!("{address:?}"), port, secret)
+        };
+        let (shown, port, secret) = parts("nats://derek:p%40ss@127.0.0.1:4333");
+        assert!(
+            !shown.contains("p%40ss") && !shown.contains("derek"),
+            "{shown}"
+        );
+        let password = Secret::Password {
+            user: "derek".to_owned(),
+            password: "p@ss".to_owned(),
+        };
+        assert_eq!((port, secret), (4333, Some(password)));
+        let (_, port, secret) = parts("tls://t0ken@[::1]");
+        assert_eq!((port, secret), (4222, Some(Secret::Token("t0ken".into()))));
+        assert_eq!(parts("nats://h:1").2, None);
+    }
 
     #[test]
     fn a_stream_takes_what_its_pattern_covers() {
