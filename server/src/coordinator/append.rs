@@ -12,6 +12,7 @@ use prost::Message;
 
 use super::compensation::origins_cover;
 use super::load::{key_of, read_book};
+use super::standing::Anchor;
 use super::validate::Command;
 use super::{Coordinator, Error, cascade, sync_mode};
 use crate::framework;
@@ -28,6 +29,8 @@ pub(super) struct NewEvents {
     pub(super) claim: Option<Claim>,
     pub(super) snapshot: Option<Snapshot>,
     pub(super) cascade_id: Option<String>,
+    /// Stored for the cascade only while this is pending.
+    pub(super) anchor: Option<Anchor>,
     pub(super) isolated: bool,
     /// The tuple of the command, when a component emitted it.
     pub(super) origin: Option<AngzarrDeferredSequence>,
@@ -54,6 +57,7 @@ impl NewEvents {
             claim: command.claim(),
             origin: command.origin.clone(),
             cascade_id: command.cascade_id.clone(),
+            anchor: command.anchor.clone(),
             isolated: sync_mode::delivery(command.mode).isolated,
         })
     }
@@ -131,7 +135,11 @@ impl Coordinator {
         }
         let (cover, cascade_id) = (new.cover.clone(), new.cascade_id.clone());
         self.record_divergences(&cover).await?;
+        let anchor = new.anchor.clone();
         let mut request = new.into_request();
+        if let Some(anchor) = &anchor {
+            self.hold(&mut request, anchor).await?;
+        }
         let _checked_in = self.registry.check_in(&mut request).await?;
         let response = self.store.append(request).await?;
         let appended = response.results.into_iter().next().unwrap_or_default();

@@ -79,6 +79,7 @@ impl Coordinator {
             }),
             snapshot: None,
             cascade_id: None,
+            anchor: None,
             isolated: false,
             origin: None,
         })

@@ -44,6 +44,7 @@ impl Coordinator {
                 let cascade_id = self.pending_in(&origin, run.cascade_id).await?;
                 let run = Run {
                     cascade_id: cascade_id.as_deref(),
+                    anchor: run.anchor.filter(|_| cascade_id.is_some()),
                     ..run
                 };
                 // Boxed: its step may have obligations, too.
@@ -57,7 +58,9 @@ impl Coordinator {
                     cascade_id,
                     ..CommandRequest::default()
                 };
-                let command = validate::command(request, self.settings.limits)?;
+                let mut command = validate::command(request, self.settings.limits)?;
+                let open = command.cascade_id.is_some();
+                command.anchor = run.anchor.filter(|_| open).cloned();
                 Box::pin(self.compensate(&command, component)).await?;
                 Ok(None)
             }

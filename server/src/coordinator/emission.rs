@@ -150,6 +150,7 @@ impl Coordinator {
         };
         let mut command = validate::command(request, self.settings.limits)?;
         command.origin = Some(origin.clone());
+        command.anchor = run.anchor.cloned();
         Ok(command)
     }
 
@@ -162,6 +163,7 @@ impl Coordinator {
         };
         let mut facts = validate::facts(request, self.settings.limits)?;
         facts.cascade_id = run.cascade_id.map(str::to_owned);
+        facts.anchor = run.anchor.cloned();
         Ok(facts)
     }
 }

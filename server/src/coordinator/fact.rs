@@ -113,6 +113,7 @@ fn new_events(facts: &Facts, pages: Vec<EventPage>) -> NewEvents {
         claim: Some(external_claim(&facts.external_id)),
         snapshot: None,
         cascade_id: facts.cascade_id.clone(),
+        anchor: facts.anchor.clone(),
         isolated: sync_mode::delivery(facts.mode).isolated,
         origin: None,
     }

@@ -37,6 +37,7 @@ mod run;
 mod saga;
 mod settle;
 mod speculation;
+mod standing;
 mod stream;
 mod sync_mode;
 mod sync_runs;

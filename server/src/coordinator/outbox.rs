@@ -7,17 +7,11 @@
 use std::sync::Arc;
 
 use angzarr_proto::internal::v1::{Obligation, obligation};
-use angzarr_proto::store::v1::{
-    AggregateAppend, AppendRequest, Claim, CommitCascadeRequest, PendingView, ReadRequest,
-    RollbackCascadeRequest, read_request,
-};
-use angzarr_proto::v1::{
-    AngzarrDeferredSequence, CommandBook, Cover, EventPage, SequenceSet, event_page,
-};
+use angzarr_proto::store::v1::{AggregateAppend, AppendRequest, Claim};
+use angzarr_proto::v1::{CommandBook, Cover, EventPage, event_page};
 use prost::Message;
 
 use super::delivery::{Consumer, Failure, Interest, Trigger};
-use super::load::{key_of, read_book};
 use super::run::Run;
 use super::sync_runs::Ran;
 use super::{Coordinator, Error};
@@ -143,14 +137,6 @@ pub(super) fn outbox_write(
     }
 }
 
-/// What a cascade has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Pending,
-    Confirmed,
-    Revoked,
-}
-
 impl Coordinator {
     /// Records obligations, once for each claim; durable when it returns.
     pub(super) async fn oblige(
@@ -165,77 +151,6 @@ impl Coordinator {
         };
         self.store.append(request).await?;
         Ok(())
-    }
-
-    /// Does what an obligation says that was left over in a cascade: within it while it is open,
-    /// on its own when it was committed, and not at all when it was rolled back.
-    ///
-    /// What is stored for a cascade at the moment in which it is settled is settled like it, also
-    /// when a crash comes in between: the obligation is then delivered once more.
-    async fn discharge_in(
-        &self,
-        cascade_id: &str,
-        obligation: &Obligation,
-        trigger: &Trigger,
-    ) -> Result<(), Error> {
-        let cover = trigger.cover();
-        let before = self.standing(&cover, &trigger.sequences).await?;
-        if before != Standing::Revoked {
-            let run = Run {
-                cascade_id: (before == Standing::Pending).then_some(cascade_id),
-                ..Run::default()
-            };
-            let ended = self.discharge(obligation, run).await;
-            ended.map_err(|failure| failure.error)?;
-        }
-        let cascade_id = cascade_id.to_owned();
-        match self.standing(&cover, &trigger.sequences).await? {
-            Standing::Pending => {}
-            Standing::Confirmed => {
-                let request = CommitCascadeRequest { cascade_id };
-                self.store.commit_cascade(request).await?;
-            }
-            Standing::Revoked => {
-                let reason = "the cascade was rolled back".to_owned();
-                let request = RollbackCascadeRequest { cascade_id, reason };
-                self.store.rollback_cascade(request).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What has become of events of a cascade.
-    async fn standing(&self, cover: &Cover, sequences: &[u32]) -> Result<Standing, Error> {
-        let request = ReadRequest {
-            cover: Some(key_of(cover)),
-            selection: Some(read_request::Selection::Sequences(SequenceSet {
-                values: sequences.to_vec(),
-            })),
-            pending: PendingView::Resolved.into(),
-            ..ReadRequest::default()
-        };
-        let book = read_book(self.store.as_ref(), request).await?;
-        if super::cascade::holds_revoked(&book.pages)? {
-            return Ok(Standing::Revoked);
-        }
-        if super::cascade::holds_pending(&book.pages)? {
-            return Ok(Standing::Pending);
-        }
-        Ok(Standing::Confirmed)
-    }
-
-    /// The cascade in which a source event is pending still, if it is.
-    pub(super) async fn pending_in(
-        &self,
-        origin: &AngzarrDeferredSequence,
-        cascade_id: Option<&str>,
-    ) -> Result<Option<String>, Error> {
-        let Some(cascade_id) = cascade_id else {
-            return Ok(None);
-        };
-        let source = origin.source.clone().unwrap_or_default();
-        let standing = self.standing(&source, &[origin.source_seq]).await?;
-        Ok((standing == Standing::Pending).then(|| cascade_id.to_owned()))
     }
 }
 

@@ -231,6 +231,9 @@ impl Coordinator {
             cascade_id: run.cascade_id.map(str::to_owned),
             ..AppendRequest::default()
         };
+        if let Some(anchor) = run.anchor {
+            self.hold(&mut request, anchor).await?;
+        }
         let _checked_in = self.registry.check_in(&mut request).await?;
         let appended = self.store.append(request).await?.results;
         let Some(first) = appended.first().filter(|first| !first.duplicate) else {

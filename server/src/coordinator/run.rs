@@ -7,6 +7,7 @@ use angzarr_proto::v1::{
 };
 
 use super::Error;
+use super::standing::Anchor;
 use crate::handler::ReactionMode;
 
 /// Commands that may cause each other while a request waits. Components that answer each other
@@ -50,6 +51,8 @@ pub(super) struct Run<'a> {
     pub(super) depth: u32,
     /// The cascade that what is caused belongs to.
     pub(super) cascade_id: Option<&'a str>,
+    /// Nothing is stored for the cascade once this event of it is settled.
+    pub(super) anchor: Option<&'a Anchor>,
 }
 
 /// Why a command did not come to a good end.
@@ -123,6 +126,7 @@ impl<'a> Run<'a> {
             waiting,
             depth: 0,
             cascade_id: waiting.and_then(|waiting| waiting.cascade_id.as_deref()),
+            anchor: None,
         }
     }
 

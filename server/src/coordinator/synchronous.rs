@@ -56,6 +56,7 @@ impl Coordinator {
             waiting: shared.or(own.as_ref()),
             depth: run.depth,
             cascade_id: command.cascade_id.as_deref(),
+            anchor: command.anchor.as_ref(),
         };
         let ended = Box::pin(self.carry_out_and_react(&command, within)).await;
         let Some(own) = own.filter(|_| shared.is_none()) else {

@@ -9,16 +9,15 @@ use angzarr_proto::v1::{
 use prost_types::Any;
 
 use super::claim::{self, Sequencing};
+use super::standing::Anchor;
 use super::{Error, Limits, sync_mode};
 use crate::framework;
 
-pub(super) use names::{edition_name, root_hex};
+pub(super) use names::{domain, edition_name, edition_text, root_hex};
 
 /// Name by which the main timeline may also be called.
 const MAIN: &str = "angzarr";
 const ROOT_BYTES: usize = 16;
-const DOMAIN_CHARS: usize = 64;
-const EDITION_CHARS: usize = 64;
 const ID_CHARS: usize = 128;
 
 /// A command that can be carried out, as far as the request alone tells.
@@ -34,6 +33,8 @@ pub(super) struct Command {
     /// The tuple of a command that a component emitted, also when it names its sequence.
     pub(super) origin: Option<AngzarrDeferredSequence>,
     pub(super) cascade_id: Option<String>,
+    /// Stored for the cascade only while this is pending.
+    pub(super) anchor: Option<Anchor>,
     pub(super) error_mode: CascadeErrorMode,
 }
 
@@ -56,6 +57,7 @@ pub(super) struct Facts {
     pub(super) mode: SyncMode,
     pub(super) route_to_handler: bool,
     pub(super) cascade_id: Option<String>,
+    pub(super) anchor: Option<Anchor>,
 }
 
 /// Checks a command request and everything in it.
@@ -111,6 +113,7 @@ pub(super) fn command_book(
         strategy,
         origin: None,
         cascade_id: None,
+        anchor: None,
         error_mode: CascadeErrorMode::CascadeErrorFailFast,
     })
 }
@@ -151,6 +154,7 @@ pub(super) fn facts(request: EventRequest, limits: Limits) -> Result<Facts, Erro
         mode: sync_mode::effective(page_mode, requested),
         route_to_handler: request.route_to_handler,
         cascade_id: None,
+        anchor: None,
     })
 }
 
@@ -177,24 +181,6 @@ pub(super) fn cover(field: &str, cover: Option<Cover>, root_needed: bool) -> Res
     cover.edition = edition(&format!("{field}.edition"), cover.edition)?;
     id_text(&format!("{field}.correlation_id"), &cover.correlation_id)?;
     Ok(cover)
-}
-
-/// Checks a domain name.
-pub(super) fn domain(field: &str, domain: &str) -> Result<(), Error> {
-    let mut chars = domain.chars();
-    let starts = chars
-        .next()
-        .is_some_and(|first| first == '_' || first.is_ascii_lowercase());
-    let goes_on = chars.all(|char| {
-        char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '_' | '.' | '-')
-    });
-    if starts && goes_on && domain.len() <= DOMAIN_CHARS {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{field} is {domain:?}: a domain has 1 to {DOMAIN_CHARS} of a-z 0-9 . _ - and begins with \
-         a letter or _"
-    )))
 }
 
 /// Checks an edition. The main timeline is `None` afterwards, whichever way it was named.
@@ -228,17 +214,6 @@ pub(super) fn edition(field: &str, edition: Option<Edition>) -> Result<Option<Ed
         }
     }
     Ok(Some(edition))
-}
-
-/// Checks the name of an edition.
-pub(super) fn edition_text(field: &str, name: &str) -> Result<(), Error> {
-    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-');
-    if !name.is_empty() && name.len() <= EDITION_CHARS && name.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{field} is {name:?}: an edition has 1 to {EDITION_CHARS} of A-Z a-z 0-9 . _ -"
-    )))
 }
 
 /// Checks a correlation id or cascade id; empty is allowed.

@@ -24,6 +24,7 @@ mod direct;
 mod editions;
 mod every_step;
 mod facts;
+mod leftovers;
 mod merging;
 mod messages;
 mod mortal;

@@ -17,7 +17,7 @@ use crate::messages::*;
 use crate::reactor::{Reactor, component, emitted, fact, input, root_of};
 use crate::sagas::Shop;
 
-const PROCESS: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
+pub(crate) const PROCESS: &str = "6ba7b811-9dad-11d1-80b4-00c04fd430c8";
 
 /// An order in a process.
 pub(crate) fn order(root: u8) -> CommandRequest {
