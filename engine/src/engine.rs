@@ -188,7 +188,8 @@ impl Engine {
             answer,
             permit,
         })?;
-        answered.await.map_err(|_| closed())?
+        let (result, _commit) = answered.await.map_err(|_| closed())?;
+        result
     }
 
     /// Ends the segment being written, if it holds anything; returns its first position.

@@ -21,10 +21,14 @@ pub(crate) struct Request {
     pub(crate) hints: Hints,
     /// At least what it takes in the log.
     pub(crate) bytes: usize,
-    pub(crate) answer: oneshot::Sender<Result<Committed>>,
+    pub(crate) answer: oneshot::Sender<Answered>,
     /// Room in the queue, given back when the answer is sent.
     pub(crate) permit: OwnedSemaphorePermit,
 }
+
+/// An answer, and the commit it is to: memory is given back by the threads that asked for it, of
+/// which there are more than writers.
+pub(crate) type Answered = (Result<Committed>, Commit);
 
 /// What the writer is to do next.
 pub(crate) enum Work {

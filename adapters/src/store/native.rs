@@ -9,6 +9,7 @@ mod compose;
 mod convert;
 mod read;
 mod records;
+mod short;
 mod snapshots;
 
 use std::path::Path;
@@ -18,6 +19,8 @@ use angzarr_engine::{Engine, Options};
 use angzarr_proto::store::v1 as pb;
 
 pub use backup::backup_of;
+
+use short::ShortReads;
 
 use super::{BackupStream, EventStore, ReadStream, RecordStream, Result};
 use crate::StoreError;
@@ -45,6 +48,7 @@ impl Default for Limits {
 pub struct NativeStore {
     engine: Arc<Engine>,
     limits: Limits,
+    short_reads: ShortReads,
 }
 
 impl NativeStore {
@@ -59,7 +63,11 @@ impl NativeStore {
     /// A store over an engine that is open already.
     #[must_use]
     pub fn over(engine: Arc<Engine>, limits: Limits) -> Self {
-        Self { engine, limits }
+        Self {
+            engine,
+            limits,
+            short_reads: ShortReads::default(),
+        }
     }
 
     /// The engine.
@@ -132,8 +140,9 @@ impl EventStore for NativeStore {
         &self,
         request: pb::GetSnapshotRequest,
     ) -> Result<pb::GetSnapshotResponse> {
-        self.blocking(move |store| store.find_snapshot(&request))
-            .await
+        let store = self.clone();
+        let find = move || store.find_snapshot(&request);
+        self.short_reads.run(find).await
     }
 
     async fn list_snapshots(

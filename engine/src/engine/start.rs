@@ -190,10 +190,12 @@ pub(super) fn run_writer(mut core: Core, queue: &Queue, after_group: impl Fn()) 
                     waiting.push((answer, permit));
                 }
                 let answers = core.step(&group, bytes);
-                for ((answer, permit), result) in waiting.into_iter().zip(answers) {
+                let commits = group.into_iter().map(|(commit, _)| commit);
+                let answers = answers.into_iter().zip(commits);
+                for ((answer, permit), answered) in waiting.into_iter().zip(answers) {
                     drop(permit);
                     // Nobody waits any more when the submitter was cancelled.
-                    let _ = answer.send(result);
+                    let _ = answer.send(answered);
                 }
                 after_group();
             }

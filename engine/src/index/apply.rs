@@ -24,6 +24,8 @@ pub(crate) struct Changes {
     next_timeline: Option<keys::TimelineId>,
     /// Events removed with editions.
     pub(crate) deleted: u64,
+    /// How far the log has been applied.
+    resume: Option<Resume>,
 }
 
 impl Changes {
@@ -67,7 +69,16 @@ impl Changes {
 
     /// Whether there is anything to publish.
     pub(crate) fn is_empty(&self) -> bool {
-        self.layer.is_empty()
+        self.layer.is_empty() && self.resume.is_none()
+    }
+
+    /// What the index is to hold.
+    pub(super) fn into_layer(mut self) -> Layer {
+        if let Some(resume) = self.resume {
+            let value = applied::encode(resume);
+            self.layer.put(Family::Meta, applied::KEY, value.as_ref());
+        }
+        self.layer
     }
 }
 
@@ -264,11 +275,10 @@ impl Applier<'_> {
     /// Records how far the log has been applied, and now and then where a position stands.
     fn place(&mut self) {
         let header = self.header;
-        let resume = Resume {
+        self.changes.resume = Some(Resume {
             last: header.address,
             end: LogEnd::behind(header),
-        };
-        self.put(Family::Meta, applied::KEY, applied::encode(resume));
+        });
         let stride = |address: Address| address.get() / POSITION_STRIDE;
         if header.events > 0 && stride(header.address) != stride(header.end()) {
             let key = keys::number(header.position.get());

@@ -263,8 +263,9 @@ impl Index {
                 .unwrap_or_else(PoisonError::into_inner);
             registry.apply(&changes.timelines);
         }
+        let layer = changes.into_layer();
         let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-        layers.active.extend(changes.layer);
+        layers.active.extend(layer);
     }
 
     /// Bytes of changes that are only in memory.

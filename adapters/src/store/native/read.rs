@@ -10,7 +10,7 @@ use pb::read_request::Selection;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::compose::{PageParts, Shown, resolve};
-use super::{NativeStore, compose, convert, joined, run_blocking};
+use super::{NativeStore, compose, convert, joined};
 use crate::StoreError;
 use crate::store::{ReadStream, Result};
 
@@ -44,12 +44,14 @@ struct Reading {
 impl NativeStore {
     pub(super) async fn read_pages(&self, request: pb::ReadRequest) -> Result<ReadStream> {
         let engine = self.engine.clone();
-        let (first, reading) = run_blocking(move || {
-            let (mut answer, mut reading) = Reading::begin(engine, &request)?;
-            answer.pages = reading.next_pages()?;
-            Ok((answer, reading))
-        })
-        .await?;
+        let (first, reading) = self
+            .short_reads
+            .run(move || {
+                let (mut answer, mut reading) = Reading::begin(engine, &request)?;
+                answer.pages = reading.next_pages()?;
+                Ok((answer, reading))
+            })
+            .await?;
         let first = stream::once(std::future::ready(Ok(first)));
         if reading.done {
             return Ok(first.boxed());
