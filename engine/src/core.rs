@@ -8,6 +8,7 @@ use crate::disk::DiskFile;
 use crate::error::{Error, Result};
 use crate::event::{Commit, Committed, Control, Outcome};
 use crate::index::apply::Changes;
+use crate::interest::Matches;
 use crate::limits;
 use crate::log::frame::Kind;
 use crate::log::{LogWriter, record};
@@ -32,6 +33,8 @@ pub(crate) struct Core {
     active: ActiveFile,
     /// Woken after each new segment and each deletion of a branch.
     helpers: Vec<Waker>,
+    /// For whom there is something in the group, and in which frame.
+    noted: Vec<(Arc<Matches>, Address)>,
 }
 
 /// The segment file being written.
@@ -73,6 +76,7 @@ impl Core {
             marked,
             active,
             helpers: Vec::new(),
+            noted: Vec::new(),
         })
     }
 
@@ -227,6 +231,8 @@ impl Core {
         });
         let payload = self.log.payload(&header);
         changes.apply(&self.shared.index, &header, payload, Some(heads))?;
+        let (interests, frame) = (&self.shared.interests, header.address);
+        interests.note(&commit.writes, frame, header.end(), &mut self.noted);
         for write in commit.writes.iter().filter(|w| !w.settles.is_empty()) {
             if let Some(head) = changes.head(&self.shared.index, &write.key)? {
                 self.sequencer.note_head(&write.key, head);
@@ -253,6 +259,9 @@ impl Core {
     }
 
     fn publish(&mut self, changes: Changes) {
+        for (matches, frame) in &self.noted {
+            matches.set(*frame);
+        }
         self.shared.settle(self.log.end());
         let deletion = changes.timelines.iter().any(|(_, _, t)| t.deleted);
         if !changes.is_empty() {
@@ -266,6 +275,9 @@ impl Core {
             address: self.log.end(),
             position,
         });
+        for (matches, _) in self.noted.drain(..) {
+            matches.wake();
+        }
     }
 
     /// Writes an empty frame that says how far the log is synced, if anything was written since

@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod event;
 mod index;
+mod interest;
 #[doc(hidden)]
 pub mod internals;
 pub mod limits;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Result};
 use crate::event::Commit;
 use crate::index::Index;
+use crate::interest::Interests;
 use crate::log::Log;
 use crate::sequencer::{AggregateHint, Hints};
 use crate::types::{Address, AggregateKey, Position};
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     pub(crate) poison: Poison,
     pub(crate) readable: watch::Sender<Readable>,
+    pub(crate) interests: Arc<Interests>,
     /// Frames below this are complete in the log. Ahead of `readable` for the moment in which
     /// their index entries appear.
     settled: AtomicU64,
@@ -38,6 +40,7 @@ impl Shared {
             index,
             poison: Poison::default(),
             readable: watch::Sender::new(readable),
+            interests: Arc::default(),
             settled: AtomicU64::new(readable.address.get()),
         }
     }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::engine::{Engine, Watch};
 use crate::error::Result;
-use crate::event::Span;
+use crate::event::{Span, Write};
 use crate::index::{Direction, Family, Range, damaged, keys};
+use crate::interest::Interest;
 use crate::log::record::{Pages, Record, records};
 use crate::log::{Frame, FrameReader};
 use crate::shared::Shared;
@@ -78,6 +79,8 @@ pub struct LogCursor {
     at: Address,
     /// Events up to here were returned, did not match, or are to be passed over.
     after: Position,
+    /// Tells what concerns a reader that has read everything and wants little of what comes.
+    interest: Option<Interest>,
 }
 
 impl Engine {
@@ -100,6 +103,7 @@ impl Engine {
             filter,
             at,
             after,
+            interest: None,
         })
     }
 
@@ -135,6 +139,55 @@ impl LogCursor {
     #[must_use]
     pub fn watch(&self) -> Watch {
         Watch::new(self.shared.readable.subscribe())
+    }
+
+    /// Bytes of log that are readable and not read.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let readable = self.shared.readable().address;
+        readable.get().saturating_sub(self.at.get())
+    }
+
+    /// Passes over what is readable and known not to match; whether anything is left to read.
+    ///
+    /// Once a cursor that leaves something out has read everything, the writer compares new
+    /// commits with its filter, and it need not.
+    pub fn is_behind(&mut self) -> bool {
+        let readable = self.shared.readable();
+        let Some(interest) = &self.interest else {
+            return self.at < readable.address;
+        };
+        if self.at < interest.from {
+            return self.at < readable.address;
+        }
+        match interest.take(readable.address) {
+            Some(first) => {
+                self.at = self.at.max(first);
+                self.at < readable.address
+            }
+            None => {
+                self.at = self.at.max(readable.address);
+                self.after = self.after.max(readable.position);
+                false
+            }
+        }
+    }
+
+    /// Resolves when there may be something to read. To be called after
+    /// [`is_behind`](Self::is_behind) has said that there is not.
+    pub async fn changed(&mut self) {
+        if self.interest.is_none() && self.filter.is_narrow() {
+            self.interest = Some(self.shared.interests.enter(self.filter.clone()));
+        }
+        match &self.interest {
+            Some(interest) if self.at >= interest.from => interest.woken().await,
+            _ => {
+                let mut readable = self.shared.readable.subscribe();
+                let at = self.at;
+                // The sender is held by this cursor.
+                let _ = readable.wait_for(|readable| readable.address > at).await;
+            }
+        }
     }
 
     /// The next matching events, at most about `bytes` of log, up to and including position
@@ -187,7 +240,7 @@ impl LogCursor {
         position: Position,
     ) -> Result<Option<Recorded>> {
         let corrupt = |problem| self.reader.corrupt(frame.header.address, problem);
-        if !self.filter.wants(pages) {
+        if !self.filter.wants(&About::of_pages(pages)) {
             return Ok(None);
         }
         let key = pages.key.to_key().map_err(corrupt)?;
@@ -233,18 +286,22 @@ impl LogCursor {
 }
 
 impl Filter {
-    fn wants(&self, pages: &Pages<'_>) -> bool {
+    /// Whether it leaves anything out that a commit tells without a look at its events.
+    fn is_narrow(&self) -> bool {
+        let names = !self.domains.is_empty() || !self.editions.is_empty();
+        names || !self.roots.is_empty() || !self.correlation.as_str().is_empty()
+    }
+
+    pub(crate) fn wants(&self, about: &About<'_>) -> bool {
         fn any<T>(list: &[T], test: impl Fn(&T) -> bool) -> bool {
             list.is_empty() || list.iter().any(test)
         }
-        any(&self.domains, |domain| domain.as_str() == pages.key.domain)
-            && any(&self.editions, |edition| {
-                edition.as_str() == pages.key.edition
-            })
-            && any(&self.roots, |root| *root == pages.key.root)
+        any(&self.domains, |domain| domain.as_str() == about.domain)
+            && any(&self.editions, |edition| edition.as_str() == about.edition)
+            && any(&self.roots, |root| *root == about.root)
             && (self.correlation.as_str().is_empty()
-                || self.correlation.as_str() == pages.correlation)
-            && !(self.skip_isolated && pages.isolated)
+                || self.correlation.as_str() == about.correlation)
+            && !(self.skip_isolated && about.isolated)
     }
 
     fn wants_type(&self, name: &[u8]) -> bool {
@@ -256,5 +313,37 @@ impl Filter {
                 let wanted = wanted.as_bytes();
                 wanted == full || wanted == short
             })
+    }
+}
+
+/// What a filter may ask of events that were committed together for one aggregate, but for their
+/// types.
+pub(crate) struct About<'a> {
+    domain: &'a str,
+    edition: &'a str,
+    root: Root,
+    correlation: &'a str,
+    isolated: bool,
+}
+
+impl<'a> About<'a> {
+    pub(crate) fn of(write: &'a Write) -> Self {
+        Self {
+            domain: write.key.domain.as_str(),
+            edition: write.key.edition.as_str(),
+            root: write.key.root,
+            correlation: write.correlation.as_str(),
+            isolated: write.isolated,
+        }
+    }
+
+    fn of_pages(pages: &Pages<'a>) -> Self {
+        Self {
+            domain: pages.key.domain,
+            edition: pages.key.edition,
+            root: pages.key.root,
+            correlation: pages.correlation,
+            isolated: pages.isolated,
+        }
     }
 }

@@ -9,20 +9,24 @@ use pb::read_all_response::Item;
 use tokio::time::timeout;
 
 use super::compose::{Composer, PageParts};
+use super::short::ShortReads;
 use super::{NativeStore, convert, run_blocking};
 use crate::store::{RecordStream, Result};
 
 /// Bytes of log looked through in one step.
 const CHUNK: u64 = 256 * 1024;
+/// What was just written is still in the system's memory: so much of it is read in no time.
+const SHORT: u64 = 32 * 1024;
 /// A filter that drops everything still tells how far it has got, once in so many events.
 const PROGRESS_EVENTS: u64 = 1024;
-/// And when nothing was committed for so long.
+/// And when nothing that passes was committed for so long.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A reader of the whole store.
 struct Following {
     cursor: LogCursor,
     watch: Watch,
+    short_reads: ShortReads,
     /// Where a reader that does not stay ends.
     until: Option<Position>,
     /// The last position that an answer has told.
@@ -42,6 +46,7 @@ impl NativeStore {
         let following = Following {
             cursor,
             watch,
+            short_reads: self.short_reads.clone(),
             until: (!stay).then_some(end),
             told: after,
             caught_up: false,
@@ -64,22 +69,11 @@ impl Following {
             if self.ended {
                 return Ok(None);
             }
-            let store_end = self.watch.position();
-            let until = self.until.unwrap_or(store_end);
-            if self.cursor.position() < until {
-                let (found, next) = run_blocking(move || {
-                    let found = self.cursor.next_chunk(CHUNK, until)?;
-                    Ok((found, self))
-                })
-                .await?;
-                self = next;
-                let mut answers = found.into_iter().map(book).collect::<Vec<_>>();
-                let at = self.cursor.position();
-                if !answers.is_empty() {
-                    self.told = at;
-                } else if at.get().saturating_sub(self.told.get()) >= PROGRESS_EVENTS {
-                    answers.push(self.progress(false));
-                }
+            // Seen before the cursor looks: what comes after is a change.
+            self.watch.position();
+            if self.is_behind() {
+                let answers;
+                (answers, self) = self.read().await?;
                 if !answers.is_empty() {
                     self.caught_up = false;
                     return Ok(Some((answers, self)));
@@ -96,20 +90,60 @@ impl Following {
                 let mark = self.progress(true);
                 return Ok(Some((vec![mark], self)));
             }
-            let untold = self.told < self.cursor.position();
-            let waited = if untold {
-                timeout(QUIET, self.watch.changed()).await
-            } else {
-                Ok(self.watch.changed().await)
-            };
-            match waited {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
-                Err(_) => {
+            match self.wait().await {
+                Waited::Changed => {}
+                Waited::Closed => return Ok(None),
+                Waited::Quiet => {
+                    self.cursor.is_behind();
                     let mark = self.progress(true);
                     return Ok(Some((vec![mark], self)));
                 }
             }
+        }
+    }
+
+    fn is_behind(&mut self) -> bool {
+        match self.until {
+            Some(until) => self.cursor.position() < until,
+            None => self.cursor.is_behind(),
+        }
+    }
+
+    /// Looks through the next stretch of the log.
+    async fn read(mut self) -> Result<(Vec<pb::ReadAllResponse>, Self)> {
+        let until = self.until.unwrap_or(Position::new(u64::MAX));
+        let (short_reads, is_short) = (self.short_reads.clone(), self.cursor.lag() <= SHORT);
+        let read = move || {
+            let found = self.cursor.next_chunk(CHUNK, until)?;
+            Ok((found, self))
+        };
+        let (found, mut next) = if is_short {
+            short_reads.run(read).await?
+        } else {
+            run_blocking(read).await?
+        };
+        let mut answers = found.into_iter().map(book).collect::<Vec<_>>();
+        let at = next.cursor.position();
+        if !answers.is_empty() {
+            next.told = at;
+        } else if at.get().saturating_sub(next.told.get()) >= PROGRESS_EVENTS {
+            answers.push(next.progress(false));
+        }
+        Ok((answers, next))
+    }
+
+    /// Waits for what concerns the reader. One that was not told how far the store has got waits
+    /// a while only.
+    async fn wait(&mut self) -> Waited {
+        if self.told < self.cursor.position() {
+            return match timeout(QUIET, self.cursor.changed()).await {
+                Ok(()) => Waited::Changed,
+                Err(_) => Waited::Quiet,
+            };
+        }
+        tokio::select! {
+            () = self.cursor.changed() => Waited::Changed,
+            open = self.watch.changed() => if open { Waited::Changed } else { Waited::Closed },
         }
     }
 
@@ -123,6 +157,13 @@ impl Following {
             })),
         }
     }
+}
+
+/// Why a wait is over.
+enum Waited {
+    Changed,
+    Quiet,
+    Closed,
 }
 
 fn book(recorded: Recorded) -> pb::ReadAllResponse {

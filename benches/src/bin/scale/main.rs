@@ -12,11 +12,14 @@ use std::time::Instant;
 
 use angzarr_benches::child::Memory;
 use angzarr_benches::story;
-use angzarr_engine::{Commit, Engine, IndexKind, Options, Sequence};
-use clap::Parser;
+use angzarr_engine::{Commit, Engine, Expected, IndexKind, Options, Sequence, Write};
+use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 mod report;
+mod workload;
+
+use workload::{Order, Workload};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -35,6 +38,9 @@ struct Args {
     /// Appends under way at a time.
     #[arg(long, default_value_t = 256)]
     clients: usize,
+    /// How the events are spread over the aggregates.
+    #[arg(long, value_enum, default_value_t = Order::Growing)]
+    order: Order,
     /// Folder for the store, which takes about 10 GB.
     #[arg(long, default_value = "/tmp")]
     scratch: PathBuf,
@@ -52,10 +58,6 @@ struct Args {
 const PARTS: u32 = 10;
 /// Random aggregates that are loaded at the end.
 const LOADS: u32 = 20_000;
-/// Prime, and so without a common divisor with any number of aggregates that is not its multiple:
-/// steps of this size visit each aggregate once.
-const STEP: u64 = 2_654_435_761;
-
 /// What a process says of its part.
 #[derive(Debug, Serialize, Deserialize)]
 struct Part {
@@ -90,6 +92,7 @@ struct Report {
     events: u32,
     batch: u32,
     clients: usize,
+    order: Order,
     parts: Vec<Part>,
     reads: Reads,
     index_bytes: u64,
@@ -142,6 +145,7 @@ fn measure(args: &Args, scratch: &Path) -> Result<Report> {
         events: args.events,
         batch: args.batch,
         clients: args.clients,
+        order: args.order,
         parts,
         reads,
         index_bytes: folder_bytes(&scratch.join("index"))?,
@@ -159,6 +163,7 @@ fn ask<T: for<'de> Deserialize<'de>>(args: &Args, scratch: &Path, task: &[&str])
             .args(["--events", &args.events.to_string()])
             .args(["--batch", &args.batch.to_string()])
             .args(["--clients", &args.clients.to_string()])
+            .args(["--order", name(args.order).as_str()])
             .arg("--scratch")
             .arg(scratch)
             .stdout(Stdio::piped())
@@ -168,6 +173,12 @@ fn ask<T: for<'de> Deserialize<'de>>(args: &Args, scratch: &Path, task: &[&str])
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     Ok(serde_json::from_str(&line)?)
+}
+
+fn name(order: Order) -> String {
+    order
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// A process that ends by SIGKILL.
@@ -203,9 +214,10 @@ async fn write_part(args: &Args, part: u32) -> Result<Part> {
     let (engine, open_seconds) = open(args)?;
     // What a killed process leaves unread must not keep the answer from being whole.
     let answer = {
-        let started = Instant::now();
         let events = args.events / PARTS;
-        write_events(&engine, args, part * events, events).await?;
+        let mut workload = workload(args, part * events);
+        let started = Instant::now();
+        write_events(&engine, args, workload.by_ref().take(events as usize)).await?;
         let seconds = started.elapsed().as_secs_f64();
         let memory = Memory::of(std::process::id())?;
         let (stats, sealing) = (engine.stats(), engine.sealing());
@@ -227,15 +239,24 @@ async fn write_part(args: &Args, part: u32) -> Result<Part> {
     Ok(answer)
 }
 
-async fn write_events(engine: &Arc<Engine>, args: &Args, first: u32, count: u32) -> Result<()> {
+async fn write_events(
+    engine: &Arc<Engine>,
+    args: &Args,
+    mut events: impl Iterator<Item = (u32, u32)>,
+) -> Result<()> {
     let mut under_way = std::collections::VecDeque::new();
-    for start in (first..first + count).step_by(args.batch as usize) {
-        let writes = (start..(start + args.batch).min(first + count))
-            .map(|n| {
-                let (aggregate, sequence) = place(args, n);
-                story::write(aggregate, sequence)
+    loop {
+        let writes: Vec<_> = events
+            .by_ref()
+            .take(args.batch as usize)
+            .map(|(aggregate, sequence)| Write {
+                expected: Expected::Next(Sequence::new(sequence)),
+                ..story::write(aggregate, sequence)
             })
             .collect();
+        if writes.is_empty() {
+            break;
+        }
         let engine = engine.clone();
         under_way.push_back(tokio::spawn(async move {
             let commit = Commit {
@@ -256,12 +277,12 @@ async fn write_events(engine: &Arc<Engine>, args: &Args, first: u32, count: u32)
     Ok(())
 }
 
-/// The aggregate and sequence of an event: every aggregate gets its next event before any gets
-/// the one after, in an order without pattern.
-fn place(args: &Args, event: u32) -> (u32, u32) {
-    let (round, at) = (event / args.aggregates, event % args.aggregates);
-    let at = (u64::from(at) * STEP + u64::from(round) * 7919) % u64::from(args.aggregates);
-    (u32::try_from(at).unwrap_or(0), round)
+/// The events behind the first `done`.
+fn workload(args: &Args, done: u32) -> Workload {
+    let apart = (args.clients + 2) * args.batch as usize;
+    let mut workload = Workload::new(args.order, args.aggregates, args.events, apart);
+    workload.by_ref().take(done as usize).for_each(drop);
+    workload
 }
 
 fn read(args: &Args) -> Result<Reads> {
@@ -291,11 +312,11 @@ fn read(args: &Args) -> Result<Reads> {
 
 /// Microseconds to read all of a random aggregate.
 fn loads(engine: &Engine, args: &Args, seed: u64) -> Result<(f64, f64)> {
-    let expected = args.events / args.aggregates;
+    let written = workload(args, args.events / PARTS * PARTS);
     let mut times = Vec::new();
     for n in 0..u64::from(LOADS) {
         let dice = (n + seed).wrapping_mul(6_364_136_223_846_793_005) >> 17;
-        let aggregate = dice % u64::from(args.aggregates);
+        let aggregate = dice % u64::from(written.known());
         let aggregate = u32::try_from(aggregate)?;
         let started = Instant::now();
         let view = engine.aggregate(&story::key(aggregate), None)?;
@@ -310,7 +331,8 @@ fn loads(engine: &Engine, args: &Args, seed: u64) -> Result<(f64, f64)> {
             }
         }
         times.push(started.elapsed().as_secs_f64() * 1e6);
-        if found < expected {
+        let expected = written.events_of(aggregate);
+        if found != expected {
             return Err(format!("aggregate {aggregate} has {found} of {expected} events").into());
         }
     }
@@ -323,8 +345,7 @@ fn loads(engine: &Engine, args: &Args, seed: u64) -> Result<(f64, f64)> {
 fn compressed(args: &Args) -> Result<(f64, f64)> {
     let sample = args.events.min(2_000_000);
     let mut plain = Vec::new();
-    for n in 0..sample {
-        let (aggregate, sequence) = place(args, n);
+    for (aggregate, sequence) in workload(args, 0).take(sample as usize) {
         plain.extend_from_slice(&story::payload(aggregate, sequence));
     }
     let small = zstd::bulk::compress(&plain, 3)?;

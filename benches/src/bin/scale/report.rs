@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::{PARTS, Part, Report, Result};
+use super::{Order, PARTS, Part, Report, Result};
 
 /// A name and what it is of a part.
 type Curve = (&'static str, fn(&Part) -> f64);
@@ -14,10 +14,20 @@ impl Report {
         let per_event = |bytes: u64| bytes as f64 / f64::from(self.events);
         let mut text = format!(
             "# Scale\n\n{} aggregates, {} events of {:.0} bytes, {} in each append, {} appends \
-             under way, synced before each answer; the process is killed after each tenth.\n\n\
+             under way, synced before each answer; the process is killed after each tenth. {}\n\n\
              | tenth | events a second | resident MiB | of it anonymous | opened in s | commits replayed | log MiB | on disk MiB | rewritten | waiting |\n\
              |---|---|---|---|---|---|---|---|---|---|\n",
-            self.aggregates, self.events, self.payload_bytes_per_event, self.batch, self.clients
+            self.aggregates,
+            self.events,
+            self.payload_bytes_per_event,
+            self.batch,
+            self.clients,
+            match self.order {
+                Order::Growing =>
+                    "New aggregates come evenly over the whole time, the other events go to random ones of those there are.",
+                Order::Rounds =>
+                    "Every aggregate gets its next event before any gets the one after.",
+            }
         );
         for (n, part) in self.parts.iter().enumerate() {
             text += &format!(
@@ -37,7 +47,7 @@ impl Report {
         let reads = &self.reads;
         text += &format!(
             "\nOpened at full size in {:.2} s. Rewriting what was still waiting took {:.0} s.\n\n\
-             | load of a random aggregate ({} events) | p50 us | p99 us |\n|---|---|---|\n\
+             | load of a random aggregate ({} events on average) | p50 us | p99 us |\n|---|---|---|\n\
              | after dropping the page cache | {:.0} | {:.0} |\n| the same ones again | {:.0} | {:.0} |\n\n\
              | bytes of an event | |\n|---|---|\n| payload | {:.1} |\n| payload under zstd -3, one stream | {:.1} |\n\
              | log as written | {:.1} |\n| log on disk | {:.1} |\n| index | {:.1} |\n",
