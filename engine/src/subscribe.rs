@@ -81,6 +81,8 @@ pub struct LogCursor {
     after: Position,
     /// Tells what concerns a reader that has read everything and wants little of what comes.
     interest: Option<Interest>,
+    /// Frames below this are to be read, whatever `interest` says.
+    unseen: Address,
 }
 
 impl Engine {
@@ -104,6 +106,7 @@ impl Engine {
             at,
             after,
             interest: None,
+            unseen: readable.address,
         })
     }
 
@@ -157,12 +160,13 @@ impl LogCursor {
         let Some(interest) = &self.interest else {
             return self.at < readable.address;
         };
-        if self.at < interest.from {
+        if self.at < self.unseen {
             return self.at < readable.address;
         }
         match interest.take(readable.address) {
             Some(first) => {
                 self.at = self.at.max(first);
+                self.unseen = readable.address;
                 self.at < readable.address
             }
             None => {
@@ -177,10 +181,12 @@ impl LogCursor {
     /// [`is_behind`](Self::is_behind) has said that there is not.
     pub async fn changed(&mut self) {
         if self.interest.is_none() && self.filter.is_narrow() {
-            self.interest = Some(self.shared.interests.enter(self.filter.clone()));
+            let interest = self.shared.interests.enter(self.filter.clone());
+            self.unseen = interest.from;
+            self.interest = Some(interest);
         }
         match &self.interest {
-            Some(interest) if self.at >= interest.from => interest.woken().await,
+            Some(interest) if self.at >= self.unseen => interest.woken().await,
             _ => {
                 let mut readable = self.shared.readable.subscribe();
                 let at = self.at;
