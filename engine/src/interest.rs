@@ -1,8 +1,7 @@
 //! Which readers at the end of the log are to be woken for what: the writer compares each commit
 //! with their filters once, so that a thousand readers of single aggregates cost it a look-up.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,10 +19,10 @@ struct State {
     /// Frames below this were compared with those who were here at the time.
     compared: Address,
     last_id: u64,
-    readers: HashMap<u64, (Filter, Arc<Matches>)>,
+    readers: BTreeMap<u64, (Filter, Arc<Matches>)>,
     /// Each reader is in one of these: by its roots, by its domains, or under neither.
-    by_root: HashMap<Root, Vec<u64>>,
-    by_domain: HashMap<Domain, Vec<u64>>,
+    by_root: BTreeMap<Root, Vec<u64>>,
+    by_domain: BTreeMap<Domain, Vec<u64>>,
     others: Vec<u64>,
 }
 
@@ -127,7 +126,7 @@ impl State {
     }
 }
 
-fn leave<K: Eq + Hash>(lists: &mut HashMap<K, Vec<u64>>, key: &K, id: u64) {
+fn leave<K: Ord>(lists: &mut BTreeMap<K, Vec<u64>>, key: &K, id: u64) {
     if let Some(list) = lists.get_mut(key) {
         list.retain(|other| *other != id);
         if list.is_empty() {

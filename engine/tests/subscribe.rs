@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn every_reader_is_woken_for_what_it_wants_and_gets_it_once() {
     let seed =
         std::env::var("ANGZARR_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
-    println!("ANGZARR_SEED={seed}");
+    eprintln!("ANGZARR_SEED={seed}");
     let mut random = SmallRng::seed_from_u64(seed);
     let plans: Vec<Vec<Write>> = (0..WRITERS)
         .map(|writer| {
