@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use angzarr_adapters::{BusError, BusMessage, EventBus};
 use bytes::Bytes;
@@ -25,6 +25,8 @@ const RETRIES: Retries = Retries {
     min: Duration::from_millis(20),
     max: Duration::from_secs(2),
 };
+/// Between two lines about trouble, when some messages are taken and some are not.
+const NOTE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +47,15 @@ pub(super) struct Bridge {
     settings: BusSettings,
     /// How often everything was to be published again.
     generation: AtomicU32,
-    /// Why the last attempt failed, as it was logged; empty when it did not.
-    trouble: Mutex<String>,
+    noted: Mutex<Noted>,
+}
+
+/// What was logged last.
+#[derive(Default)]
+struct Noted {
+    /// Empty when all is well.
+    trouble: String,
+    at: Option<Instant>,
 }
 
 impl Bridge {
@@ -55,7 +64,7 @@ impl Bridge {
             bus,
             settings,
             generation: AtomicU32::new(0),
-            trouble: Mutex::default(),
+            noted: Mutex::default(),
         }
     }
 
@@ -100,22 +109,29 @@ impl Bridge {
     /// Says in the log when and why it begins to fail, and when it no longer does.
     fn note(&self, published: &Result<(), BusError>) {
         let bus = self.bus.name();
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         match published {
-            Err(BusError::Unavailable(error)) if *trouble != *error => {
+            Err(BusError::Unavailable(error)) if noted.is_news(error) => {
                 tracing::warn!(
                     bus,
                     error,
                     "the bus takes no events: they wait in the store"
                 );
-                error.clone_into(&mut trouble);
+                noted.trouble.clone_from(error);
+                noted.at = Some(Instant::now());
             }
-            Ok(()) if !trouble.is_empty() => {
+            Ok(()) if !noted.trouble.is_empty() => {
                 tracing::info!(bus, "the bus takes events again");
-                trouble.clear();
+                noted.trouble.clear();
             }
             _ => {}
         }
+    }
+}
+
+impl Noted {
+    fn is_news(&self, trouble: &str) -> bool {
+        self.trouble != trouble && self.at.is_none_or(|at| at.elapsed() >= NOTE_PAUSE)
     }
 }
 

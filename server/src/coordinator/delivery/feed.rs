@@ -151,7 +151,9 @@ impl Selection {
         let Ok(confirmation) = Confirmation::decode(outline.event) else {
             return Ok(Vec::new());
         };
-        if self.interest.pending || confirmation.sequences.is_empty() {
+        let inputs = &self.interest.inputs;
+        let unwanted = inputs.is_empty() && framework::is_internal(&cover.domain);
+        if self.interest.pending || unwanted || confirmation.sequences.is_empty() {
             return Ok(Vec::new());
         }
         let store = self.store.as_ref();
