@@ -147,7 +147,9 @@ impl Flow {
             amounts.map(|amount| (*amount, 1)).collect()
         };
         let wanted = if self.refused {
-            (1, once(&[COMPENSATION]), once(&[COMMAND, FACT]), once(&[1]))
+            let labels = usize::from(kept);
+            let all = once(&[COMMAND, FACT]);
+            (labels, once(&[COMPENSATION]), all, once(&[1]))
         } else {
             let all = once(&[SAGA, COMMAND, FACT]);
             (usize::from(kept), once(&[]), all, once(&[1]))
@@ -271,6 +273,26 @@ async fn s9_a_death_at_any_step_of_a_cascade_that_is_committed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s9_a_death_at_any_step_of_a_cascade_that_is_rolled_back() {
     let cascade = Flow {
+        cascade: Some(Settled::RolledBack),
+        ..flow(SyncMode::Cascade)
+    };
+    every_step(cascade, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s9_a_death_at_any_step_of_a_refusal_in_a_cascade_that_is_committed() {
+    let cascade = Flow {
+        refused: true,
+        cascade: Some(Settled::Committed),
+        ..flow(SyncMode::Cascade)
+    };
+    every_step(cascade, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s9_a_death_at_any_step_of_a_refusal_in_a_cascade_that_is_rolled_back() {
+    let cascade = Flow {
+        refused: true,
         cascade: Some(Settled::RolledBack),
         ..flow(SyncMode::Cascade)
     };
