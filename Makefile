@@ -114,12 +114,12 @@ bench-scale: rocksdb ## Fill a store with 10 million aggregates and 50 million e
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --bin scale
 	@$(CARGO_TARGET_DIR)/release/scale
 
-bench-curves: rocksdb ## How cost grows: a table and a picture of each curve (about 8 minutes)
+bench-curves: rocksdb ## How cost grows: a table and a picture of each curve (about 7 minutes)
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --bin curves
 	@$(CARGO_TARGET_DIR)/release/curves --angzarr $(CARGO_TARGET_DIR)/release/angzarr
 
-bench-reads: rocksdb ## Reading, subscribers and backups against their limits (about 6 minutes, 8 GB of disk)
+bench-reads: rocksdb ## Reading, subscribers and backups against their limits (about 5 minutes, 8 GB of disk)
 	@scripts/need postgresql
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-server --bin angzarr
 	@$(WITH_ROCKSDB) $(CARGO) build --locked --release -p angzarr-benches --features postgres --bins

@@ -50,7 +50,11 @@ impl Curve {
     }
 
     /// Adds one value for each line.
+    ///
+    /// # Panics
+    /// When there is another number of values.
     pub(crate) fn add(&mut self, x: u32, values: &[f64]) {
+        assert_eq!(self.lines.len(), values.len(), "{}", self.title);
         let x = f64::from(x);
         for (line, value) in self.lines.iter_mut().zip(values) {
             match line.points.iter_mut().find(|point| point.x == x) {

@@ -77,7 +77,7 @@ async fn measure(field: &Field, args: &Args, branches: u32) -> Result<[f64; 5]> 
     });
     let read = read.await?;
     // Those that were forked last.
-    let deleted = latency::of(calls, async |number| {
+    let deleted = latency::of(calls / 5, async |number| {
         delete(channel, branches + number).await
     });
     let deleted = deleted.await?;

@@ -207,3 +207,6 @@ fn number(value: f64) -> String {
     };
     text + unit
 }
+
+#[cfg(test)]
+mod tests;
