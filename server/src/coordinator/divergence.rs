@@ -1,5 +1,6 @@
 //! Where a branch leaves main, in every domain that what happens on it reaches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use angzarr_proto::store::v1::{ForkRequest, ListEditionDetailsRequest};
@@ -66,19 +67,24 @@ impl Coordinator {
 
     /// The same with the divergences of its branch in the cover, as a request that waits would
     /// hand it on. The log keeps the name of the branch with the events.
-    pub(super) async fn with_divergences(&self, trigger: &Trigger) -> Result<Trigger, Error> {
-        let mut trigger = trigger.clone();
-        let Some(cover) = &mut trigger.book.cover else {
-            return Ok(trigger);
+    pub(super) async fn with_divergences<'a>(
+        &self,
+        trigger: &'a Trigger,
+    ) -> Result<Cow<'a, Trigger>, Error> {
+        let name = match &trigger.book.cover {
+            Some(cover) if divergences(cover).next().is_none() => validate::edition_name(cover),
+            _ => "",
         };
-        let name = validate::edition_name(cover).to_owned();
-        if name.is_empty() || divergences(cover).next().is_some() {
-            return Ok(trigger);
+        if name.is_empty() {
+            return Ok(Cow::Borrowed(trigger));
         }
-        let recorded = self.recorded_divergences(&name).await?.into_iter();
+        let recorded = self.recorded_divergences(name).await?.into_iter();
         let recorded = recorded.map(|(domain, sequence)| DomainDivergence { domain, sequence });
-        cover.edition = Some(edition(&name, recorded.collect()));
-        Ok(trigger)
+        let mut told = trigger.clone();
+        if let Some(cover) = &mut told.book.cover {
+            cover.edition = Some(edition(name, recorded.collect()));
+        }
+        Ok(Cow::Owned(told))
     }
 
     /// By domain.
