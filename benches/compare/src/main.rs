@@ -78,6 +78,9 @@ pub(crate) struct Args {
     /// Events of each of them.
     #[arg(long, default_value_t = 50)]
     read_events: u32,
+    /// Seconds of one client's appends whose syncs are traced with strace; 0 leaves that out.
+    #[arg(long, default_value_t = 1)]
+    trace_seconds: u64,
     /// Folder for the stores. It must be on the disk in question.
     #[arg(long, default_value = "/tmp")]
     scratch: PathBuf,

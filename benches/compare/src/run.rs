@@ -3,6 +3,7 @@
 
 mod append;
 mod read;
+mod syncs;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 pub(crate) use self::append::Sample;
 pub(crate) use self::read::ReadSample;
+pub(crate) use self::syncs::Syncs;
 use crate::contender::{Contender, Field, Kind};
 use crate::{Args, Result, peers};
 
@@ -25,6 +27,7 @@ pub(crate) struct Results {
     pub(crate) failures: Vec<Failure>,
     pub(crate) appends: Vec<Sample>,
     pub(crate) reads: Vec<ReadSample>,
+    pub(crate) syncs: Vec<Syncs>,
 }
 
 /// A contender that took part.
@@ -60,8 +63,14 @@ pub(crate) fn run(args: &Args, field: &Field) -> Result<Results> {
         failures: Vec::new(),
         appends: Vec::new(),
         reads: Vec::new(),
+        syncs: Vec::new(),
     };
     let contenders = chosen(args, field, &mut results)?;
+    if args.trace_seconds > 0 {
+        for contender in &contenders {
+            results.trace(&**contender, field, args)?;
+        }
+    }
     for round in 1..=args.rounds {
         for clients in &args.clients {
             for contender in &contenders {
@@ -152,6 +161,24 @@ impl Results {
                 self.reads.extend(samples);
             }
             Err(error) => self.fail(contender, "reading".to_owned(), &error),
+        }
+        Ok(())
+    }
+
+    /// Nothing is missing from the tables without it: it is no failure when there is no strace.
+    fn trace(&mut self, contender: &dyn Contender, field: &Field, args: &Args) -> Result<()> {
+        let counted = on_a_runtime(None, args, |timeout| async move {
+            tokio::time::timeout(timeout, syncs::count(contender, field, args)).await?
+        })?;
+        match counted {
+            Ok(syncs) => {
+                eprintln!(
+                    "{} syncs for {} appends  {}",
+                    syncs.syncs, syncs.appends, syncs.contender
+                );
+                self.syncs.push(syncs);
+            }
+            Err(error) => eprintln!("{} is not traced: {error}", contender.name()),
         }
         Ok(())
     }

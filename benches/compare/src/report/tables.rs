@@ -172,6 +172,7 @@ impl Report {
         let columns = [
             "version",
             "an append counts when",
+            "syncs per append of one client",
             "bytes on disk per event",
         ];
         header(text, "contender (`--only`)", &columns.map(str::to_owned))?;
@@ -186,15 +187,21 @@ impl Report {
                 true => NONE.to_owned(),
                 false => format!("{:.0}", median(bytes)),
             };
+            let mut syncs = self.results.syncs.iter();
+            let syncs = match syncs.find(|traced| traced.contender == contender.id) {
+                None => NONE.to_owned(),
+                Some(traced) => format!("{:.2}", traced.syncs as f64 / traced.appends as f64),
+            };
             writeln!(
                 text,
-                "| {} (`{}`) | {} | {} | {bytes} |",
+                "| {} (`{}`) | {} | {} | {syncs} | {bytes} |",
                 contender.name, contender.id, contender.version, contender.settings
             )?;
         }
         writeln!(
             text,
-            "\nBytes on disk are those at the largest C, after the run without compaction: Angzarr's \
+            "\nSyncs are calls of fsync, fdatasync, msync and sync_file_range in a run of its own under \
+             strace. Bytes on disk are those at the largest C, after the run without compaction: Angzarr's \
              log as written and its index; of PostgreSQL the table with its indexes, without the write-ahead log; \
              of all others what their folder takes.\n"
         )?;

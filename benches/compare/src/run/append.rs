@@ -67,9 +67,7 @@ pub(crate) async fn measure(
     check(contender.checks(), &*store, &workload, &measured.heads).await?;
 
     let each = |time: Duration| time.as_secs_f64() * 1e6 / measured.appended as f64;
-    let events: u64 = (0..workload.aggregates)
-        .filter_map(|aggregate| measured.heads.next(aggregate).map(u64::from))
-        .sum();
+    let events = events(&workload, &measured.heads);
     let grown = full
         .zip(empty)
         .map(|(full, empty)| full.saturating_sub(empty));
@@ -85,8 +83,15 @@ pub(crate) async fn measure(
     })
 }
 
+/// What was appended in all, the warm-up included.
+pub(super) fn events(workload: &Workload, heads: &Heads) -> u64 {
+    (0..workload.aggregates)
+        .filter_map(|aggregate| heads.next(aggregate).map(u64::from))
+        .sum()
+}
+
 /// Every append was acknowledged.
-fn whole(measured: &Measured) -> Result<()> {
+pub(super) fn whole(measured: &Measured) -> Result<()> {
     match &measured.first_error {
         Some(error) => Err(format!(
             "{} refused and {} failed; the first: {error}",
