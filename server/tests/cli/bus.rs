@@ -219,6 +219,8 @@ async fn nats_is_spoken_to_over_tls() {
     );
     server.run(&["append", "order", ROOT, "--data", "x"]).ok();
     bus_done(&server);
+    // With object stores in the build there are two providers, as there are for the server.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let options = ConnectOptions::new()
         .add_root_certificates(authority.into())
         .add_client_certificate(own.into(), own_key.into())
