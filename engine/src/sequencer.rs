@@ -10,6 +10,9 @@ use crate::index::keys::Head;
 use crate::limits;
 use crate::types::{Address, AggregateKey, Consumer, Domain, Edition, Position, Sequence};
 
+/// Where branches leave main, by domain.
+pub(crate) type Divergences = BTreeMap<Edition, BTreeMap<Domain, Sequence>>;
+
 /// The newest state of what was written lately, and of all branches and checkpoints.
 ///
 /// Invariant: an aggregate or claim that is in no cache has not changed since `floor`.
@@ -17,7 +20,7 @@ use crate::types::{Address, AggregateKey, Consumer, Domain, Edition, Position, S
 pub(crate) struct Sequencer {
     heads: Cache<AggregateKey, Head>,
     claims: Cache<(AggregateKey, Claim), ClaimRange>,
-    divergences: BTreeMap<(Edition, Domain), Sequence>,
+    divergences: Divergences,
     checkpoints: BTreeMap<Consumer, Position>,
     /// What was read from the index before the log reached this address may be out of date.
     floor: Address,
@@ -65,10 +68,7 @@ pub(crate) struct New {
 
 impl Sequencer {
     /// A sequencer that knows every recorded divergence and checkpoint.
-    pub(crate) fn new(
-        divergences: BTreeMap<(Edition, Domain), Sequence>,
-        checkpoints: BTreeMap<Consumer, Position>,
-    ) -> Self {
+    pub(crate) fn new(divergences: Divergences, checkpoints: BTreeMap<Consumer, Position>) -> Self {
         Self {
             divergences,
             checkpoints,
@@ -140,15 +140,15 @@ impl Sequencer {
         self.heads.retain(|key| !meant(&key.edition, &key.domain));
         self.claims
             .retain(|(key, _)| !meant(&key.edition, &key.domain));
-        self.divergences.retain(|(e, d), _| !meant(e, d));
+        if let Some(domains) = self.divergences.get_mut(edition) {
+            domains.retain(|of, _| !meant(edition, of));
+        }
         self.floor = readable;
     }
 
     /// The divergence recorded for a branch in a domain.
     pub(crate) fn divergence(&self, edition: &Edition, domain: &Domain) -> Option<Sequence> {
-        self.divergences
-            .get(&(edition.clone(), domain.clone()))
-            .copied()
+        self.divergences.get(edition)?.get(domain).copied()
     }
 
     /// Notes what settling events has made of their aggregate.
@@ -158,7 +158,10 @@ impl Sequencer {
 
     /// Notes a divergence that has been recorded.
     pub(crate) fn set_divergence(&mut self, edition: Edition, domain: Domain, at: Sequence) {
-        self.divergences.insert((edition, domain), at);
+        self.divergences
+            .entry(edition)
+            .or_default()
+            .insert(domain, at);
     }
 
     /// The outcomes of the first deliveries, if the claims of the commit are known. A write

@@ -4,15 +4,17 @@
 use super::*;
 use crate::index::keys::{self, cascade};
 use crate::index::{AggregateId, Direction, Family, Index, Range, damaged};
+use crate::sequencer::Divergences;
 use crate::types::{AggregateKey, Consumer};
 use std::collections::BTreeMap;
 
 /// A sequencer that knows what the index knows of branches and checkpoints.
 pub(super) fn load_sequencer(index: &Index) -> Result<Sequencer> {
-    let mut divergences = BTreeMap::new();
+    let mut divergences = Divergences::new();
     for (edition, domain, timeline) in index.registry().iter() {
         if let Some(at) = timeline.divergence {
-            divergences.insert((edition.clone(), domain.clone()), at);
+            let domains = divergences.entry(edition.clone()).or_default();
+            domains.insert(domain.clone(), at);
         }
     }
     let mut checkpoints = BTreeMap::new();

@@ -252,22 +252,24 @@ impl Applier<'_> {
     }
 
     fn delete_edition(&mut self, edition: &str, domain: Option<&str>) -> Result<()> {
-        let mut found: BTreeMap<_, Timeline> = BTreeMap::new();
-        for (name, of, timeline) in self.index.registry().iter() {
-            found.insert((name.clone(), of.clone()), *timeline);
+        let edition =
+            Edition::new(edition).map_err(|_| damaged(BadRecord("an edition is malformed")))?;
+        let mut found: BTreeMap<Domain, Timeline> = BTreeMap::new();
+        let before = self.index.registry();
+        let changed = self.changes.timelines.of(&edition);
+        for (of, timeline) in before.of(&edition).chain(changed) {
+            found.insert(of.clone(), *timeline);
         }
-        for (name, of, timeline) in self.changes.timelines.iter() {
-            found.insert((name.clone(), of.clone()), *timeline);
-        }
-        for ((name, of), mut timeline) in found {
-            let meant = name.as_str() == edition && domain.is_none_or(|d| d == of.as_str());
+        drop(before);
+        for (of, mut timeline) in found {
+            let meant = domain.is_none_or(|domain| domain == of.as_str());
             if !meant || timeline.deleted {
                 continue;
             }
             self.drop_pending(timeline.id)?;
             self.changes.deleted = self.changes.deleted.saturating_add(timeline.events);
             timeline.deleted = true;
-            self.set_timeline(name, of, timeline);
+            self.set_timeline(edition.clone(), of, timeline);
         }
         Ok(())
     }

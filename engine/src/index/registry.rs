@@ -26,7 +26,8 @@ impl Timelines {
         self.0.entry(edition).or_default().insert(domain, timeline);
     }
 
-    fn of(&self, edition: &Edition) -> impl Iterator<Item = (&Domain, &Timeline)> {
+    /// Those of one edition, by domain.
+    pub(crate) fn of(&self, edition: &Edition) -> impl Iterator<Item = (&Domain, &Timeline)> {
         self.0.get(edition).into_iter().flatten()
     }
 
