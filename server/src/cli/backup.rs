@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use angzarr_adapters::{BackupStream, StoreError, backup_of};
 use angzarr_proto::store::v1 as pb;
@@ -8,6 +9,7 @@ use indicatif::ProgressBar;
 use object_store::WriteMultipart;
 use pb::backup_response::Part;
 use serde_json::json;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Exit, Failure,
@@ -16,6 +18,7 @@ use super::{
     stats::size,
     target::Target,
 };
+use crate::config::bytes;
 use crate::output::Output;
 
 /// Uploads of one file that may be under way at a time.
@@ -36,6 +39,10 @@ pub(super) struct Backup {
     /// Keep this many backups there, and remove older ones; all when left out.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
+    /// Copy so many bytes a second at most, so that those whom the server serves notice little of
+    /// it. 0: as fast as possible.
+    #[arg(long, value_name = "BYTES", default_value = "32MiB", value_parser = bytes)]
+    rate: u64,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -58,11 +65,15 @@ impl Backup {
         };
         check_database(&archive, &plan.database_id).await?;
         let mut copying = Copying::new(&archive, &plan, held.into_values().collect());
+        let began = Instant::now();
         while let Some(answer) = parts.try_next().await.map_err(&fail)? {
             let Some(Part::Data(data)) = answer.part else {
                 return Err(unexpected());
             };
             copying.take(data).await?;
+            if let Some(due) = due(copying.bytes, self.rate) {
+                sleep_until(began + due).await;
+            }
         }
         let (copied, bytes) = (copying.copied, copying.bytes);
         let manifest = copying.finish(taken_at)?;
@@ -108,6 +119,11 @@ impl Backup {
         let fail = |error: StoreError| Failure::new(Exit::Failed, error.to_string());
         Ok((backup_of(copy, request), Box::new(fail)))
     }
+}
+
+/// How long copying so many bytes is to take, if that is limited.
+fn due(bytes: u64, rate: u64) -> Option<Duration> {
+    (rate > 0).then(|| Duration::from_secs_f64(bytes as f64 / rate as f64))
 }
 
 /// Backups of two databases in one place would take each other's files for their own.
@@ -239,3 +255,6 @@ impl<'a> Copying<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

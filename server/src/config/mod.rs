@@ -21,6 +21,7 @@ mod tests;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+pub(crate) use self::value::bytes;
 pub use self::{
     bus::{Bus, Nats},
     cascade::{Cascade, Compensation},

@@ -33,7 +33,7 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `512`, `64KiB`, `10 MiB`, `1GiB`: bytes.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let problem = || format!("{text:?} is not a size; write for example 65536, 256KiB or 10MiB");
     let (number, unit) = split_unit(text);
     let number: u64 = number.parse().map_err(|_| problem())?;
