@@ -40,27 +40,24 @@ impl Coordinator {
                 Ok(None)
             }
             Some(obligation::What::Rejection(news)) => {
-                // Told in the cascade only while that is open.
-                let cascade_id = self.pending_in(&origin, run.cascade_id).await?;
-                let run = Run {
-                    cascade_id: cascade_id.as_deref(),
-                    anchor: run.anchor.filter(|_| cascade_id.is_some()),
-                    ..run
+                let Some(run) = self.news_run(&origin, run).await? else {
+                    return Ok(None);
                 };
                 // Boxed: its step may have obligations, too.
                 Box::pin(self.process_rejection(component, &origin, news, run)).await?;
                 Ok(None)
             }
             Some(obligation::What::Compensation(news)) => {
-                let cascade_id = self.pending_in(&origin, run.cascade_id).await?;
+                let Some(run) = self.news_run(&origin, run).await? else {
+                    return Ok(None);
+                };
                 let request = CommandRequest {
                     command: Some(news.clone()),
-                    cascade_id,
+                    cascade_id: run.cascade_id.map(str::to_owned),
                     ..CommandRequest::default()
                 };
                 let mut command = validate::command(request, self.settings.limits)?;
-                let open = command.cascade_id.is_some();
-                command.anchor = run.anchor.filter(|_| open).cloned();
+                command.anchor = run.anchor.cloned();
                 Box::pin(self.compensate(&command, component)).await?;
                 Ok(None)
             }

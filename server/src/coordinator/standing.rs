@@ -141,17 +141,26 @@ impl Coordinator {
         Ok((standing, book.next_sequence))
     }
 
-    /// The cascade in which a source event is pending still, if it is.
-    pub(super) async fn pending_in(
+    /// The run in which news about a source event are told: in its cascade only while the event
+    /// is pending in that. `None` when it was revoked, and with it all there was to undo.
+    pub(super) async fn news_run<'a>(
         &self,
         origin: &AngzarrDeferredSequence,
-        cascade_id: Option<&str>,
-    ) -> Result<Option<String>, Error> {
-        let Some(cascade_id) = cascade_id else {
-            return Ok(None);
-        };
+        run: Run<'a>,
+    ) -> Result<Option<Run<'a>>, Error> {
+        if run.cascade_id.is_none() {
+            return Ok(Some(run));
+        }
         let (standing, _) = self.standing(&source_of(origin)).await?;
-        Ok((standing == Standing::Pending).then(|| cascade_id.to_owned()))
+        Ok(match standing {
+            Standing::Pending => Some(run),
+            Standing::Confirmed => Some(Run {
+                cascade_id: None,
+                anchor: None,
+                ..run
+            }),
+            Standing::Revoked => None,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::counter::Counter;
 use crate::messages::*;
+use crate::mortal::Interruption;
 use crate::process_managers::{manager, noting, order};
 use crate::reactor::{Reactor, emitted};
 use crate::sagas::{Shop, commanding};
@@ -200,34 +201,80 @@ async fn s9_a_process_hears_of_a_refusal_within_its_cascade() {
     assert_eq!(world.state(1).await.value, 0);
 }
 
-#[tokio::test]
-async fn s9_nobody_is_told_of_what_was_rolled_back_before() {
-    let reactor = commanding(|root| vec![emitted("stock", root, plain("Reject"))]);
-    let stock = Counter::new().serve(Dialect::V1).await;
+/// A server that died when a refusal was recorded in a cascade, and what its successor is to be.
+async fn refusing(settings: &ReactionSettings, stock: &str) -> Setup {
+    let setup = |counter, folder| Setup {
+        counter,
+        others: vec![handler("stock", stock)],
+        reactions: vec![settings.clone()],
+        folder,
+        ..Setup::default()
+    };
     let away = Counter {
         on_notification: Some(std::sync::Arc::new(|| {
             Err(tonic::Status::unavailable("not now"))
         })),
         ..Counter::new()
     };
-    let settings = ReactionSettings {
-        retries: stubborn(&reactor).await.retries,
-        ..on_labels(&reactor).await
-    };
-    let setup = |counter, folder| Setup {
-        counter,
-        others: vec![handler("stock", &stock)],
-        reactions: vec![settings.clone()],
-        folder,
-        ..Setup::default()
-    };
     let world = setup(away, None).start().await;
     let request = refused_in_cascade(at_head(1, label("order")));
     world.send(request).await.unwrap();
     world.stored("angzarr.outbox.restock", 1).await;
+    setup(Counter::new(), Some(world.kill().await))
+}
+
+#[tokio::test]
+async fn s9_a_cascade_may_be_settled_at_any_step_of_telling_its_refusals() {
+    let reactor = commanding(|root| vec![emitted("stock", root, plain("Reject"))]);
+    let stock = Counter::new().serve(Dialect::V1).await;
+    let settings = ReactionSettings {
+        retries: stubborn(&reactor).await.retries,
+        ..on_labels(&reactor).await
+    };
+    for committed in [true, false] {
+        let mut step = 0;
+        loop {
+            let settling = Interruption::at(step, move |store| {
+                Box::pin(async move {
+                    if committed {
+                        commit(&store, ID).await;
+                    } else {
+                        rollback(&store, ID).await;
+                    }
+                })
+            });
+            let setup = Setup {
+                interruption: Some(settling.clone()),
+                ..refusing(&settings, &stock).await
+            };
+            let world = setup.start().await;
+            idle(&world, "outbox.restock").await;
+            if !settling.came().await {
+                break;
+            }
+            idle(&world, "outbox.restock").await;
+            let told = if committed { 1000 } else { 0 };
+            let value = world.state(1).await.value;
+            assert_eq!(value, told, "committed: {committed}, before call {step}");
+            step += 1;
+        }
+        assert!(step >= 10, "only {step} calls to come between");
+    }
+}
+
+#[tokio::test]
+async fn s9_nobody_is_told_of_what_was_rolled_back_before() {
+    let reactor = commanding(|root| vec![emitted("stock", root, plain("Reject"))]);
+    let stock = Counter::new().serve(Dialect::V1).await;
+    let settings = ReactionSettings {
+        retries: stubborn(&reactor).await.retries,
+        ..on_labels(&reactor).await
+    };
+    let setup = refusing(&settings, &stock).await;
+    let world = world(&stock, Vec::new(), setup.folder).await;
     world.rollback(ID).await;
-    let folder = world.stop().await;
-    let world = setup(Counter::new(), Some(folder)).start().await;
+    let folder = Some(world.stop().await);
+    let world = self::world(&stock, vec![settings], folder).await;
     idle(&world, "outbox.restock").await;
     assert!(
         world.counter.calls().is_empty(),

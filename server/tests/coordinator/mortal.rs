@@ -1,11 +1,12 @@
 //! A store of a process that dies at a step: before it changes anything, or when it has, before
-//! anybody hears of it.
+//! anybody hears of it. And one that somebody else changes between two of its calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use angzarr_adapters::{BackupStream, EventStore, ReadStream, RecordStream, StoreError};
 use angzarr_proto::store::v1 as pb;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 /// When a process dies.
@@ -60,9 +61,80 @@ impl Death {
     }
 }
 
+type Deed = dyn Fn(Arc<dyn EventStore>) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// What somebody else does before one of the calls of a store, whatever that is.
+#[derive(Clone)]
+pub(crate) struct Interruption {
+    /// Calls so far.
+    calls: Arc<AtomicUsize>,
+    at: usize,
+    deed: Arc<Deed>,
+    done: CancellationToken,
+}
+
+impl Interruption {
+    pub(crate) fn at(
+        call: usize,
+        deed: impl Fn(Arc<dyn EventStore>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            calls: Arc::default(),
+            at: call,
+            deed: Arc::new(deed),
+            done: CancellationToken::new(),
+        }
+    }
+
+    /// Whether it came, and then when it is over.
+    pub(crate) async fn came(&self) -> bool {
+        let came = self.calls.load(Ordering::SeqCst) > self.at;
+        if came {
+            self.done.cancelled().await;
+        }
+        came
+    }
+
+    async fn step(&self, store: &Arc<dyn EventStore>) {
+        if self.calls.fetch_add(1, Ordering::SeqCst) == self.at {
+            (self.deed)(Arc::clone(store)).await;
+            self.done.cancel();
+        }
+    }
+}
+
 pub(crate) struct MortalStore {
     pub(crate) store: Arc<dyn EventStore>,
-    pub(crate) death: Death,
+    pub(crate) death: Option<Death>,
+    pub(crate) interruption: Option<Interruption>,
+}
+
+impl MortalStore {
+    async fn reading<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if let Some(interruption) = &self.interruption {
+            interruption.step(&self.store).await;
+        }
+        if let Some(death) = &self.death {
+            death.check()?;
+        }
+        read.await
+    }
+
+    async fn changing<T>(
+        &self,
+        change: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if let Some(interruption) = &self.interruption {
+            interruption.step(&self.store).await;
+        }
+        match &self.death {
+            Some(death) => death.step(change).await,
+            None => change.await,
+        }
+    }
 }
 
 macro_rules! mortal {
@@ -73,11 +145,10 @@ macro_rules! mortal {
         #[tonic::async_trait]
         impl EventStore for MortalStore {
             $(async fn $read(&self, request: $asked) -> Result<$found, StoreError> {
-                self.death.check()?;
-                self.store.$read(request).await
+                self.reading(self.store.$read(request)).await
             })*
             $(async fn $change(&self, request: $request) -> Result<$answer, StoreError> {
-                self.death.step(self.store.$change(request)).await
+                self.changing(self.store.$change(request)).await
             })*
         }
     };

@@ -40,7 +40,7 @@ use tonic::transport::Channel;
 
 use crate::counter::{Counter, State, fold};
 use crate::messages::*;
-use crate::mortal::{Death, MortalStore};
+use crate::mortal::{Death, Interruption, MortalStore};
 
 pub(crate) struct World {
     pub(crate) counter: Counter,
@@ -65,6 +65,7 @@ pub(crate) struct Setup {
     pub(crate) upcasters: Vec<UpcasterSettings>,
     pub(crate) descriptors: Option<Json>,
     pub(crate) death: Option<Death>,
+    pub(crate) interruption: Option<Interruption>,
     pub(crate) reactions: Vec<ReactionSettings>,
     pub(crate) bus: Option<(Arc<dyn EventBus>, BusSettings)>,
     /// Of an earlier world.
@@ -82,6 +83,7 @@ impl Default for Setup {
             upcasters: Vec::new(),
             descriptors: None,
             death: None,
+            interruption: None,
             reactions: Vec::new(),
             bus: None,
             folder: None,
@@ -106,13 +108,11 @@ impl Setup {
             _ => native.clone(),
         };
         // Tests look at what is stored whether or not the coordinator is dead.
-        let own: Arc<dyn EventStore> = match self.death {
-            Some(death) => Arc::new(MortalStore {
-                store: Arc::clone(&store),
-                death,
-            }),
-            None => Arc::clone(&store),
-        };
+        let own: Arc<dyn EventStore> = Arc::new(MortalStore {
+            store: Arc::clone(&store),
+            death: self.death,
+            interruption: self.interruption,
+        });
         let settings = self.settings;
         let limits = settings.limits;
         let registry = Registry::new(handlers, self.upcasters, limits)
@@ -186,6 +186,11 @@ impl Drop for World {
     fn drop(&mut self) {
         self.shutdown.cancel();
         self.database.cancel();
+        // Before its folder is gone: RocksDB waits a second when it cannot write.
+        let closed = self.native.engine().close();
+        if !std::thread::panicking() {
+            closed.unwrap();
+        }
     }
 }
 
@@ -243,17 +248,11 @@ impl World {
     }
 
     pub(crate) async fn commit(&self, cascade_id: &str) {
-        let cascade_id = cascade_id.to_owned();
-        let request = CommitCascadeRequest { cascade_id };
-        self.store.commit_cascade(request).await.unwrap();
+        commit(&self.store, cascade_id).await;
     }
 
     pub(crate) async fn rollback(&self, cascade_id: &str) {
-        let request = RollbackCascadeRequest {
-            cascade_id: cascade_id.to_owned(),
-            reason: "test".to_owned(),
-        };
-        self.store.rollback_cascade(request).await.unwrap();
+        rollback(&self.store, cascade_id).await;
     }
 
     /// What was put aside for a domain.
@@ -382,4 +381,18 @@ fn open_store(folder: &TempDir) -> Arc<NativeStore> {
         ..Options::default()
     };
     Arc::new(NativeStore::open(folder.path(), options, Limits::default()).unwrap())
+}
+
+pub(crate) async fn commit(store: &Arc<dyn EventStore>, cascade_id: &str) {
+    let cascade_id = cascade_id.to_owned();
+    let request = CommitCascadeRequest { cascade_id };
+    store.commit_cascade(request).await.unwrap();
+}
+
+pub(crate) async fn rollback(store: &Arc<dyn EventStore>, cascade_id: &str) {
+    let request = RollbackCascadeRequest {
+        cascade_id: cascade_id.to_owned(),
+        reason: "test".to_owned(),
+    };
+    store.rollback_cascade(request).await.unwrap();
 }
