@@ -21,7 +21,8 @@ FOLDER = Path(__file__).parent / "checkout"
 sys.path.insert(0, str(FOLDER))
 
 
-
+# gRPC's own first pause after a refused connection is a second.
+AGAIN_SOON = [(f"grpc.{bound}_reconnect_backoff_ms", 50) for bound in ("initial", "min", "max")]
 COMPONENTS = ("orders", "payments", "saga", "process", "projector")
 
 
@@ -39,6 +40,8 @@ projector = load("projector")
 
 class Processes:
     """The server and its components, each ended by its own process id."""
+
+    cascade_timeout = "5s"
 
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="angzarr-checkout-")
@@ -58,7 +61,7 @@ class Processes:
             "ANGZARR_DATA": str(Path(self.folder.name) / "data"),
             "ORDERS_DB": self.database,
             "PORT": str(self.ports[name]),
-            "CASCADE_TIMEOUT": "5s",
+            "CASCADE_TIMEOUT": self.cascade_timeout,
             "CASCADE_CHECK": "200ms",
         }
         for component in COMPONENTS:
@@ -78,7 +81,8 @@ class Processes:
 
     def wait_until_serving(self, name):
         deadline = time.monotonic() + READY_SECONDS
-        with grpc.insecure_channel(f"127.0.0.1:{self.ports[name]}") as channel:
+        address = f"127.0.0.1:{self.ports[name]}"
+        with grpc.insecure_channel(address, options=AGAIN_SOON) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             while True:
                 try:
