@@ -8,6 +8,7 @@ import sys
 from uuid import uuid4
 
 import checkout_pb2 as checkout
+import grpc
 from angzarr_client import DomainClient, full_type_url_for
 from angzarr_client.builder import command, query
 from angzarr_client.proto.angzarr import CommandBook, CommandPage, CommandRequest, Cover, SyncMode
@@ -94,5 +95,16 @@ def play(endpoint, say=print):
     return client, paid, refused
 
 
+def wait_for_server(endpoint):
+    """It may have been started a moment ago."""
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=30)
+        except grpc.FutureTimeoutError:
+            sys.exit(f"nobody serves on {endpoint}: start `angzarr serve --config angzarr.yaml`")
+
+
 if __name__ == "__main__":
-    play(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:1310")
+    server = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:1310"
+    wait_for_server(server)
+    play(server)
