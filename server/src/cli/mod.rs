@@ -95,10 +95,14 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A reader that went away is no failure.
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage.into()
-            } else {
+            // Its codes are its own, and the usual one says that the data is damaged.
+            let verifying = std::env::args_os().nth(1).is_some_and(|it| it == "verify");
+            return if !error.use_stderr() {
                 Exit::Ok.into()
+            } else if verifying {
+                ExitCode::from(verify::NOT_CHECKED)
+            } else {
+                Exit::Usage.into()
             };
         }
     };

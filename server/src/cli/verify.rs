@@ -14,7 +14,7 @@ use crate::output::{Ink, Output};
 const TORN: u8 = 1;
 const CORRUPT: u8 = 2;
 const UNSUPPORTED: u8 = 3;
-const NOT_CHECKED: u8 = 4;
+pub(super) const NOT_CHECKED: u8 = 4;
 
 const EXIT_CODES: &str = "Exit codes:
   0  sound
@@ -22,7 +22,8 @@ const EXIT_CODES: &str = "Exit codes:
      acknowledged is lost
   2  corrupt
   3  a format this version cannot read
-  4  not checked: no data folder, in use, or unreadable";
+  4  not checked: no data folder, in use, unreadable, or the command line is wrong; or the
+     verdict, which was 0, could not be told";
 
 /// Damaged places that are shown; `--json` has them all.
 const DAMAGE_SHOWN: usize = 20;
@@ -45,14 +46,15 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) async fn run(self, output: &mut Output) -> Result<(), Failure> {
         let found = check(&self.folder, !self.log_only).await?;
-        if self.json {
-            output.json(&to_json(&found))?;
+        let told = if self.json {
+            output.json(&to_json(&found)).map_err(Failure::from)
         } else {
-            self.tell(output, &found)?;
-        }
+            self.tell(output, &found)
+        };
+        // A reader that went away, or a full disk, makes no damaged data sound.
         let folder = self.folder.display();
         match found.soundness {
-            Soundness::Sound => Ok(()),
+            Soundness::Sound => told.map_err(untold),
             Soundness::TornTail { bytes } => {
                 let problem = format!(
                     "an unfinished write of {} stands at the end of {folder}",
@@ -82,6 +84,14 @@ impl Verify {
         }
         tell(output, found)
     }
+}
+
+/// A reader that went away is no failure.
+fn untold(failure: Failure) -> Failure {
+    if failure.is_quiet() {
+        return failure;
+    }
+    Failure::with_code(NOT_CHECKED, failure.to_string())
 }
 
 fn place(damage: &Damage) -> String {
@@ -191,6 +201,10 @@ fn failure(error: &Error) -> Failure {
             .next("use the angzarr that wrote it, or a newer one"),
         Error::Locked(_) => Failure::with_code(NOT_CHECKED, text)
             .next("stop the server first; a running one is asked with `angzarr stats`"),
+        Error::Io { .. } => Failure::with_code(NOT_CHECKED, text).next(
+            "nothing is known of the data: see that this user may read the folder, and that the \
+             disk is healthy; what a disk has lost is in a backup",
+        ),
         _ => Failure::with_code(NOT_CHECKED, text)
             .next("name the folder that storage.path of the configuration names"),
     }

@@ -341,9 +341,45 @@ fn verify_tells_sound_torn_corrupt_and_unsupported_apart() {
     let from = damage["offset"].as_u64().unwrap();
     assert!((from..from + 200).contains(&(at as u64)), "{found}");
 
+    // Whoever does not listen does not change the verdict.
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let ended = command(folder.path()).arg("verify").stdout(full).output();
+    assert_eq!(ended.unwrap().status.code(), Some(2));
+
     let mut newer = bytes.clone();
     newer[20..24].copy_from_slice(&8_u32.to_le_bytes());
     fs::write(&path, &newer).unwrap();
     let problem = verify().fails(3);
     assert!(problem.contains("needs a reader of version 8"), "{problem}");
+}
+
+#[test]
+fn verify_says_that_nothing_was_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let verify = |arguments: &[&str]| angzarr(folder.path(), &[&["verify"], arguments].concat());
+    // The code of a wrong command line elsewhere means damaged data here.
+    let problem = verify(&["--jsn"]).fails(4);
+    assert!(problem.contains("unexpected argument '--jsn'"), "{problem}");
+    verify(&["--help"]).ok();
+
+    let server = Server::start(folder.path());
+    server.run(&["append", "order", ROOT, "--data", "tea"]).ok();
+    assert_eq!(server.signal(Signal::TERM), Some(0));
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let ended = command(folder.path()).arg("verify").stdout(full).output();
+    assert_eq!(ended.unwrap().status.code(), Some(4));
+
+    // Linux answers a read of unmapped memory as a disk does that has lost a sector: with EIO.
+    let path = segment(folder.path());
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+    let problem = verify(&[]).fails(4);
+    assert!(problem.contains("Input/output error"), "{problem}");
+    assert!(problem.contains("the disk is healthy"), "{problem}");
 }
