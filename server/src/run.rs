@@ -141,6 +141,7 @@ impl Instance {
             Some(tls) => grpc.with_tls(tls),
             None => grpc,
         };
+        reactions.fix_starts().await;
         let mut listeners = Vec::new();
         let mut urls = Vec::new();
         for address in &config.server.listen {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,9 @@ use super::delivery::{Consumer, Consumers, Controls, Delivery, Interest};
 use super::follower::Follower;
 use super::outbox::{OutboxConsumer, outbox_consumer};
 use crate::registry::ReactionKind;
+
+/// For the store at the start, for each consumer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything of a server that reacts to events, ready to begin.
 #[must_use]
@@ -93,6 +97,22 @@ impl Reactions {
     #[must_use]
     pub fn consumers(&self) -> Consumers {
         self.consumers.clone()
+    }
+
+    /// Records where new consumers begin that begin with what comes. Called before anybody is
+    /// served: what is acknowledged from then on reaches them. A store that does not answer is
+    /// asked again when they begin to deliver.
+    pub async fn fix_starts(&self) {
+        for delivery in &self.deliveries {
+            let fixed = tokio::time::timeout(PATIENCE, delivery.fix_start()).await;
+            let problem = match fixed {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "the store does not answer".to_owned(),
+            };
+            let consumer = &delivery.name;
+            tracing::warn!(consumer, error = problem, "its start is recorded later");
+        }
     }
 
     /// Begins to deliver, and to revoke cascades that nobody settles. Must be called within a

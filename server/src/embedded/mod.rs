@@ -25,6 +25,7 @@ pub use running::{Error, Running};
 pub struct Embedded {
     config: Config,
     components: Vec<Component>,
+    from_now: Vec<String>,
 }
 
 impl Embedded {
@@ -54,6 +55,7 @@ impl Embedded {
         Self {
             config,
             components: Vec::new(),
+            from_now: Vec::new(),
         }
     }
 
@@ -130,10 +132,20 @@ impl Embedded {
         self
     }
 
+    /// Lets a saga, process manager or projector begin with what comes after its first start, in
+    /// place of the first event of the store: `start: now` in a configuration. Where that was is
+    /// recorded before [`Embedded::start`] returns and does not move.
+    #[must_use]
+    pub fn from_now(mut self, name: &str) -> Self {
+        self.from_now.push(name.to_owned());
+        self
+    }
+
     /// Opens the store and serves. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error`] for what cannot be opened or bound.
+    /// [`Error`] for what cannot be opened or bound, and [`Error::Configuration`] when no
+    /// component has a name given to [`Embedded::from_now`].
     pub async fn start(mut self) -> Result<Running, Error> {
         let folder = tempfile::tempdir().map_err(Error::Io)?;
         let stop = CancellationToken::new();
@@ -145,6 +157,9 @@ impl Embedded {
                 .serve(&socket, stop.clone())
                 .await
                 .map_err(Error::Io)?;
+        }
+        for name in &self.from_now {
+            begin_now(&mut self.config, name)?;
         }
         let instance = Instance::open(&self.config).await?;
         Running::start(instance, stop, folder)
@@ -177,6 +192,19 @@ fn add(config: &mut Config, component: &Component, address: Endpoint) {
             config.process_managers.push(manager);
         }
     }
+}
+
+fn begin_now(config: &mut Config, name: &str) -> Result<(), Error> {
+    let listed = config.sagas.iter_mut();
+    let listed = listed.chain(&mut config.process_managers);
+    let mut listed = listed.chain(&mut config.projectors);
+    let Some(reaction) = listed.find(|reaction| reaction.name == name) else {
+        return Err(Error::Configuration(format!(
+            "from_now: no saga, process manager or projector is named {name:?}: add it, too"
+        )));
+    };
+    reaction.from_now = true;
+    Ok(())
 }
 
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -110,7 +110,7 @@ impl Delivery {
     }
 
     /// How often the consumer was reset.
-    async fn generation(&self) -> Result<u32, Error> {
+    pub(super) async fn generation(&self) -> Result<u32, Error> {
         let request = ReadRequest {
             cover: Some(self.cover()),
             ..ReadRequest::default()

@@ -12,6 +12,7 @@ use crate::coordinator::Error;
 use crate::coordinator::load::read_book;
 use crate::framework;
 use crate::handler::fields::PageOutline;
+use crate::registry::checkpoint_name;
 
 /// Where first starts are recorded.
 const STARTED: &str = "angzarr.consumers.started";
@@ -38,6 +39,16 @@ impl Delivery {
         }
         self.record_start().await?;
         Ok(self.started().await?.unwrap_or_default())
+    }
+
+    /// Records where a consumer begins that begins with what comes. Anything else stays as it is.
+    pub(in crate::coordinator) async fn fix_start(&self) -> Result<(), Error> {
+        if self.interest.from_now {
+            let generation = self.generation().await?;
+            self.start(&checkpoint_name(&self.name, generation), generation)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Durable before the first event is delivered: what comes from now on is not missed, however
