@@ -15,4 +15,4 @@ pub use bus::{BusError, BusMessage, EventBus};
 pub use error::StoreError;
 pub use store::native::{Limits, NativeStore, backup_of};
 pub use store::remote::{RemoteStore, RemoteTls, channel};
-pub use store::{BackupStream, EventStore, ReadStream, RecordStream, Result};
+pub use store::{BackupStream, EventStore, FrameStream, ReadStream, RecordStream, Result};

@@ -43,7 +43,7 @@ pub use event::{
 pub use options::{Durability, IndexKind, Options};
 pub use read::{EditionDomain, Listed, PageCursor, PageMark, PageView, StoredPage, View};
 pub use sealing::Sealing;
-pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage};
+pub use subscribe::{Filter, LogCursor, Recorded, RecordedPage, RecordedPageView, RecordedView};
 pub use tools::{
     CutAt, CutLog, Damage, Dump, DumpRange, DumpedFrame, DumpedPage, DumpedRecord, IndexCheck,
     LogCopy, LogFile, LostEvents, Progress, Rebuilt, Repair, Soundness, Verified, cut_log, dump,

@@ -1,73 +1,25 @@
 //! Reading the whole store in position order.
 
+mod filter;
+mod recorded;
+
 use std::sync::Arc;
 
-use bytes::Bytes;
+pub(crate) use filter::About;
+pub use filter::Filter;
+pub use recorded::{Recorded, RecordedPage, RecordedPageView, RecordedView};
 
 use crate::engine::{Engine, Watch};
-use crate::error::Result;
-use crate::event::{Span, Write};
+use crate::error::{Error, Result};
+use crate::index::keys::Timeline;
 use crate::index::{Direction, Family, Range, damaged, keys};
 use crate::interest::Interest;
-use crate::log::record::{Pages, Record, records};
-use crate::log::{Frame, FrameReader};
+use crate::log::FrameReader;
+use crate::log::codec::BadRecord;
+use crate::log::frame::Header;
+use crate::log::record::{KeyRef, Pages, Record, records};
 use crate::shared::Shared;
-use crate::types::{
-    Address, AggregateKey, CascadeId, CorrelationId, Domain, Edition, Position, Root, Sequence,
-    Timestamp,
-};
-
-/// What a reader of the whole store wants to see. Every condition must hold; an empty list does
-/// not restrict.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Domains.
-    pub domains: Vec<Domain>,
-    /// Timelines.
-    pub editions: Vec<Edition>,
-    /// Type names, in full or their last dotted part.
-    pub types: Vec<String>,
-    /// Aggregates.
-    pub roots: Vec<Root>,
-    /// Correlation id; empty for any.
-    pub correlation: CorrelationId,
-    /// Leave out what is isolated.
-    pub skip_isolated: bool,
-}
-
-/// Events that were committed together for one aggregate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// The aggregate.
-    pub key: AggregateKey,
-    /// Their correlation id.
-    pub correlation: CorrelationId,
-    /// Opaque bytes that came with them.
-    pub ext: Bytes,
-    /// The cascade they were stored for as pending.
-    pub cascade: Option<CascadeId>,
-    /// Whether consumers never get them.
-    pub isolated: bool,
-    /// When they were committed.
-    pub recorded_at: Timestamp,
-    /// The events that passed the filter.
-    pub pages: Vec<RecordedPage>,
-}
-
-/// One event with its place in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordedPage {
-    /// Place in the whole store.
-    pub position: Position,
-    /// Place in its aggregate.
-    pub sequence: Sequence,
-    /// When it happened.
-    pub created_at: Timestamp,
-    /// Where in `body` its type name stands.
-    pub type_name: Span,
-    /// Its payload.
-    pub body: Bytes,
-}
+use crate::types::{Address, Position};
 
 /// A place in the store from which to read on. Holds one window of the log, whatever the store's
 /// size and however long it waits.
@@ -203,30 +155,82 @@ impl LogCursor {
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Io`](crate::Error::Io).
     pub fn next_chunk(&mut self, bytes: u64, until: Position) -> Result<Vec<Recorded>> {
+        let mut found = Vec::new();
+        let mut timeline = Known::default();
+        self.each_frame(bytes, until, |cursor, header| {
+            let payload = cursor.reader.shared_payload();
+            cursor.visit_frame(header, &payload, &mut timeline, &mut |view| {
+                let recorded = view.to_recorded(&payload);
+                let recorded = recorded.map_err(|problem| cursor.corrupt(header, problem))?;
+                found.push(recorded);
+                Ok(())
+            })
+        })?;
+        Ok(found)
+    }
+
+    /// The same for a caller that needs what it finds only for a moment. Returns how often it was
+    /// called.
+    ///
+    /// # Errors
+    /// As for [`next_chunk`](Self::next_chunk).
+    pub fn visit_chunk(
+        &mut self,
+        bytes: u64,
+        until: Position,
+        mut visit: impl FnMut(RecordedView<'_>),
+    ) -> Result<usize> {
+        let mut count = 0;
+        let mut timeline = Known::default();
+        self.each_frame(bytes, until, |cursor, header| {
+            let payload = cursor.reader.payload();
+            cursor.visit_frame(header, payload, &mut timeline, &mut |view| {
+                count += 1;
+                visit(view);
+                Ok(())
+            })
+        })?;
+        Ok(count)
+    }
+
+    fn each_frame(
+        &mut self,
+        bytes: u64,
+        until: Position,
+        mut take: impl FnMut(&Self, &Header) -> Result<Position>,
+    ) -> Result<()> {
         let readable = self.shared.readable();
         self.reader.advance_limit(readable.address);
         let stop = self.at.plus(bytes);
-        let mut found = Vec::new();
         while self.at < readable.address && self.at < stop && self.after < until {
-            let frame = self.reader.frame(self.at)?;
-            self.take_frame(&frame, &mut found)?;
-            self.at = frame.header.end();
+            let header = self.reader.load(self.at)?;
+            let next = take(self, &header)?;
+            let last = Position::new(next.get().saturating_sub(1));
+            self.after = self.after.max(last);
+            self.at = header.end();
         }
         if self.at >= readable.address {
             self.after = self.after.max(readable.position.min(until));
         }
-        Ok(found)
+        Ok(())
     }
 
-    fn take_frame(&mut self, frame: &Frame, found: &mut Vec<Recorded>) -> Result<()> {
-        let mut position = frame.header.position;
-        for record in records(&frame.payload, frame.header.recorded_at) {
-            let record =
-                record.map_err(|problem| self.reader.corrupt(frame.header.address, problem))?;
-            match record {
+    /// Shows what passes the filter. Returns the position behind the frame's events.
+    fn visit_frame(
+        &self,
+        header: &Header,
+        payload: &[u8],
+        timeline: &mut Known,
+        visit: &mut dyn FnMut(RecordedView<'_>) -> Result<()>,
+    ) -> Result<Position> {
+        let mut position = header.position;
+        for record in records(payload, header.recorded_at) {
+            match record.map_err(|problem| self.corrupt(header, problem))? {
                 Record::Pages(pages) => {
-                    if let Some(recorded) = self.take_pages(frame, &pages, position)? {
-                        found.push(recorded);
+                    if self.filter.wants(&About::of_pages(&pages))
+                        && self.is_alive(header, &pages, timeline)?
+                    {
+                        self.visit_pages(header, &pages, position, visit)?;
                     }
                     position = position.plus(pages.count.into());
                 }
@@ -234,122 +238,88 @@ impl LogCursor {
                 _ => {}
             }
         }
-        let last = Position::new(position.get().saturating_sub(1));
-        self.after = self.after.max(last);
-        Ok(())
+        Ok(position)
     }
 
-    fn take_pages(
+    fn visit_pages(
         &self,
-        frame: &Frame,
+        header: &Header,
         pages: &Pages<'_>,
         position: Position,
-    ) -> Result<Option<Recorded>> {
-        let corrupt = |problem| self.reader.corrupt(frame.header.address, problem);
-        if !self.filter.wants(&About::of_pages(pages)) {
-            return Ok(None);
-        }
-        let key = pages.key.to_key().map_err(corrupt)?;
-        let alive = {
-            let registry = self.shared.index.registry();
-            registry.holds(&key.edition, &key.domain, frame.header.address)
-        };
-        if !alive {
-            return Ok(None);
-        }
-        let mut kept = Vec::new();
-        for (position, page) in (position.get()..).zip(pages.pages(frame.header.recorded_at)) {
-            let page = page.map_err(corrupt)?;
+        visit: &mut dyn FnMut(RecordedView<'_>) -> Result<()>,
+    ) -> Result<()> {
+        /// Pages of most commits.
+        const FEW: usize = 128;
+        let recorded_at = header.recorded_at;
+        let mut kept = Vec::with_capacity(FEW.min(pages.count as usize));
+        for (position, page) in (position.get()..).zip(pages.pages(recorded_at)) {
+            let page = page.map_err(|problem| self.corrupt(header, problem))?;
             let position = Position::new(position);
-            if position > self.after && self.filter.wants_type(page.type_name.of(page.body)) {
-                kept.push(RecordedPage {
+            if position > self.after && self.filter.wants_type(&page) {
+                kept.push(RecordedPageView {
                     position,
                     sequence: page.sequence,
                     created_at: page.created_at,
                     type_name: page.type_name,
-                    body: frame.payload.slice_ref(page.body),
+                    body: page.body,
                 });
             }
         }
         if kept.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        let bad_name = |_| corrupt(crate::log::codec::BadRecord("a name is malformed"));
-        Ok(Some(Recorded {
-            key,
-            correlation: CorrelationId::new(pages.correlation).map_err(bad_name)?,
-            ext: Bytes::copy_from_slice(pages.ext),
-            cascade: pages
-                .cascade
-                .map(CascadeId::new)
-                .transpose()
-                .map_err(bad_name)?,
-            isolated: pages.isolated,
-            recorded_at: frame.header.recorded_at,
-            pages: kept,
-        }))
-    }
-}
-
-impl Filter {
-    /// Whether it leaves anything out that a commit tells without a look at its events.
-    fn is_narrow(&self) -> bool {
-        let names = !self.domains.is_empty() || !self.editions.is_empty();
-        names || !self.roots.is_empty() || !self.correlation.as_str().is_empty()
-    }
-
-    pub(crate) fn wants(&self, about: &About<'_>) -> bool {
-        fn any<T>(list: &[T], test: impl Fn(&T) -> bool) -> bool {
-            list.is_empty() || list.iter().any(test)
-        }
-        any(&self.domains, |domain| domain.as_str() == about.domain)
-            && any(&self.editions, |edition| edition.as_str() == about.edition)
-            && any(&self.roots, |root| *root == about.root)
-            && (self.correlation.as_str().is_empty()
-                || self.correlation.as_str() == about.correlation)
-            && !(self.skip_isolated && about.isolated)
-    }
-
-    fn wants_type(&self, name: &[u8]) -> bool {
-        // A type URL ends with the full name behind its last slash.
-        let full = name.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        let short = full.rsplit(|&b| b == b'.').next().unwrap_or_default();
-        self.types.is_empty()
-            || self.types.iter().any(|wanted| {
-                let wanted = wanted.as_bytes();
-                wanted == full || wanted == short
-            })
-    }
-}
-
-/// What a filter may ask of events that were committed together for one aggregate, but for their
-/// types.
-pub(crate) struct About<'a> {
-    domain: &'a str,
-    edition: &'a str,
-    root: Root,
-    correlation: &'a str,
-    isolated: bool,
-}
-
-impl<'a> About<'a> {
-    pub(crate) fn of(write: &'a Write) -> Self {
-        Self {
-            domain: write.key.domain.as_str(),
-            edition: write.key.edition.as_str(),
-            root: write.key.root,
-            correlation: write.correlation.as_str(),
-            isolated: write.isolated,
-        }
-    }
-
-    fn of_pages(pages: &Pages<'a>) -> Self {
-        Self {
+        visit(RecordedView {
             domain: pages.key.domain,
             edition: pages.key.edition,
             root: pages.key.root,
             correlation: pages.correlation,
+            ext: pages.ext,
+            cascade: pages.cascade,
             isolated: pages.isolated,
+            recorded_at,
+            pages: &kept,
+        })
+    }
+
+    /// Whether events are part of their timeline as it was when it was last looked up.
+    fn is_alive(&self, header: &Header, pages: &Pages<'_>, timeline: &mut Known) -> Result<bool> {
+        let KeyRef {
+            domain, edition, ..
+        } = pages.key;
+        if timeline.domain != domain || timeline.edition != edition {
+            let found = self.shared.index.registry().known(edition, domain);
+            timeline.set(domain, edition, found);
         }
+        let alive = timeline.since.is_some_and(|since| since <= header.address);
+        if !alive {
+            // A timeline that is known has a sound name.
+            let key = pages.key.to_key();
+            key.map_err(|problem| self.corrupt(header, problem))?;
+        }
+        Ok(alive)
+    }
+
+    fn corrupt(&self, header: &Header, problem: BadRecord) -> Error {
+        self.reader.corrupt(header.address, problem)
+    }
+}
+
+/// The timeline that was looked up last: what stands together in the log is often of one.
+#[derive(Default)]
+struct Known {
+    domain: String,
+    edition: String,
+    /// Where it begins, if it was not deleted.
+    since: Option<Address>,
+}
+
+impl Known {
+    fn set(&mut self, domain: &str, edition: &str, found: Option<Timeline>) {
+        self.domain.clear();
+        self.domain.push_str(domain);
+        self.edition.clear();
+        self.edition.push_str(edition);
+        let alive = found.filter(|timeline| !timeline.deleted);
+        self.since = alive.map(|timeline| timeline.since);
     }
 }

@@ -92,7 +92,12 @@ fn follow(engine: &Engine, filter: Filter, wanted: usize, chunk: u64) -> Option<
             block_on(cursor.changed());
             continue;
         }
-        for recorded in cursor.next_chunk(chunk, Position::new(u64::MAX)).unwrap() {
+        let before = cursor.position();
+        let found = cursor.next_chunk(chunk, Position::new(u64::MAX)).unwrap();
+        if let Some(problem) = differs(engine, &filter, before, &found) {
+            return Some(problem);
+        }
+        for recorded in found {
             for page in &recorded.pages {
                 if page.position <= last {
                     return Some(format!("{} after {last}", page.position));
@@ -108,6 +113,46 @@ fn follow(engine: &Engine, filter: Filter, wanted: usize, chunk: u64) -> Option<
         }
     }
     (seen.len() != wanted).then(|| format!("{} of {wanted} for {filter:?}", seen.len()))
+}
+
+/// Whether a visitor that starts at the same place sees other events than those found.
+fn differs(
+    engine: &Engine,
+    filter: &Filter,
+    after: Position,
+    found: &[Recorded],
+) -> Option<String> {
+    let last = found.last()?.pages.last()?.position;
+    let mut cursor = engine.cursor(after, filter.clone()).unwrap();
+    let mut expected = found.iter();
+    let mut problem = None;
+    while cursor.position() < last {
+        let visited = cursor.visit_chunk(100, last, |seen| {
+            let same = expected.next().is_some_and(|expected| {
+                let pages = expected
+                    .pages
+                    .iter()
+                    .zip(seen.pages)
+                    .all(|(expected, seen)| {
+                        (expected.position, expected.sequence, &*expected.body)
+                            == (seen.position, seen.sequence, seen.body)
+                    });
+                pages
+                    && expected.pages.len() == seen.pages.len()
+                    && expected.key.domain.as_str() == seen.domain
+                    && expected.key.edition.as_str() == seen.edition
+                    && expected.key.root == seen.root
+                    && expected.correlation.as_str() == seen.correlation
+            });
+            if !same {
+                problem = Some(format!("visited {seen:?}"));
+            }
+        });
+        visited.unwrap();
+    }
+    problem.or(expected
+        .next()
+        .map(|unseen| format!("not visited {unseen:?}")))
 }
 
 fn some_filter(random: &mut SmallRng) -> Filter {

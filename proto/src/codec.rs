@@ -1,7 +1,11 @@
 use std::marker::PhantomData;
 
 use prost::Message;
-use tonic::codec::{BufferSettings, Codec as TonicCodec, EncodeBuf, Encoder as TonicEncoder};
+use tonic::Status;
+use tonic::codec::{
+    BufferSettings, Codec as TonicCodec, Decoder as TonicDecoder, EncodeBuf,
+    Encoder as TonicEncoder,
+};
 use tonic_prost::ProstCodec;
 
 type Plain<T, U> = ProstCodec<T, U>;
@@ -35,6 +39,14 @@ where
     fn decoder(&mut self) -> Self::Decoder {
         Plain::<T, U>::raw_decoder(BufferSettings::default())
     }
+}
+
+/// Reads the messages of a gRPC stream.
+pub fn decoder<U>() -> impl TonicDecoder<Item = U, Error = Status> + Send + 'static
+where
+    U: Message + Default + Send + 'static,
+{
+    Plain::<U, U>::raw_decoder(BufferSettings::default())
 }
 
 /// Makes room, then leaves the encoding to another encoder.

@@ -8,6 +8,7 @@
 mod codec;
 mod descriptors;
 mod dialect;
+mod frame;
 mod pages;
 mod raw;
 
@@ -21,8 +22,10 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/protocol.rs"));
 }
 
+pub use codec::decoder;
 pub use descriptors::descriptor_set;
 pub use dialect::Dialect;
+pub use frame::{FRAME_HEAD, frame, put_frame_head};
 pub use generated::angzarr_client::proto::angzarr::{status, v1};
 pub use generated::sererr;
 

@@ -6,6 +6,8 @@ use prost::encoding::{
     DecodeContext, WireType, decode_varint, encode_varint, encoded_len_varint, skip_field,
 };
 
+use crate::frame::{FRAME_HEAD, put_frame_head};
+
 /// Encoded `EventPage`s, kept as they stand in a `ReadResponse`: each behind its field key and its
 /// length. A chunk of stored pages is thus one buffer from the log to the network.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,7 +19,7 @@ pub struct Pages {
 /// The fields of pages, behind each other.
 #[derive(Debug, Clone)]
 enum Fields {
-    /// Put together here.
+    /// Put together here, behind room for the head of a frame unless there is none yet.
     Built(BytesMut),
     /// As they came: part of a message.
     Taken(Bytes),
@@ -40,7 +42,7 @@ impl Deref for Fields {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Built(bytes) => bytes,
+            Self::Built(bytes) => bytes.get(FRAME_HEAD..).unwrap_or_default(),
             Self::Taken(bytes) => bytes,
         }
     }
@@ -50,10 +52,18 @@ impl Fields {
     /// To add to them: what came is copied.
     fn built(&mut self) -> &mut BytesMut {
         if let Self::Taken(bytes) = self {
-            *self = Self::Built(BytesMut::from(bytes.as_ref()));
+            let mut copy = BytesMut::with_capacity(FRAME_HEAD + bytes.len());
+            copy.put_bytes(0, FRAME_HEAD);
+            copy.put_slice(bytes);
+            *self = Self::Built(copy);
         }
         match self {
-            Self::Built(bytes) => bytes,
+            Self::Built(bytes) => {
+                if bytes.is_empty() {
+                    bytes.put_bytes(0, FRAME_HEAD);
+                }
+                bytes
+            }
             Self::Taken(_) => unreachable!("they were copied"),
         }
     }
@@ -67,7 +77,7 @@ impl Pages {
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
-            fields: Fields::Built(BytesMut::with_capacity(bytes)),
+            fields: Fields::Built(BytesMut::with_capacity(FRAME_HEAD + bytes)),
             count: 0,
         }
     }
@@ -86,9 +96,12 @@ impl Pages {
 
     /// Adds a page that consists of these parts.
     pub fn push(&mut self, parts: &[&[u8]]) {
-        self.begin(parts.iter().map(|part| part.len() as u64).sum());
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        self.begin(len as u64);
+        let fields = self.fields.built();
+        fields.reserve(len);
         for part in parts {
-            self.fields.built().put_slice(part);
+            fields.put_slice(part);
         }
     }
 
@@ -122,6 +135,15 @@ impl Pages {
 
     pub(crate) fn encode(&self, out: &mut impl BufMut) {
         out.put_slice(&self.fields);
+    }
+
+    /// A frame whose message consists of the pages and of what `more` adds, without copying pages
+    /// that were put together here.
+    pub(crate) fn into_frame(mut self, more: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let frame = self.fields.built();
+        more(frame);
+        put_frame_head(frame);
+        std::mem::take(frame).freeze()
     }
 
     /// Takes the pages that a message begins with, without copying them. What does not look like a
@@ -202,7 +224,10 @@ impl IntoIterator for Pages {
     /// The pages as parts of one buffer.
     fn into_iter(self) -> IntoPages {
         IntoPages(match self.fields {
-            Fields::Built(bytes) => bytes.freeze(),
+            Fields::Built(mut bytes) => {
+                bytes.advance(bytes.len().min(FRAME_HEAD));
+                bytes.freeze()
+            }
             Fields::Taken(bytes) => bytes,
         })
     }

@@ -27,6 +27,16 @@ mod field {
     pub(super) const NEXT_SEQUENCE: u32 = 6;
 }
 
+impl ReadResponse {
+    /// The message as gRPC sends it. Pages that were put together in this process stay where they
+    /// are, and the other fields come behind them.
+    #[must_use]
+    pub fn into_frame(mut self) -> Bytes {
+        let pages = std::mem::take(&mut self.pages);
+        pages.into_frame(|out| self.encode_raw(out))
+    }
+}
+
 impl Message for ReadResponse {
     fn encode_raw(&self, out: &mut impl BufMut) {
         if let Some(cover) = &self.cover {

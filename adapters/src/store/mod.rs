@@ -1,7 +1,9 @@
 use std::pin::Pin;
 
+use angzarr_proto::frame;
 use angzarr_proto::store::v1 as pb;
-use futures::Stream;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::StoreError;
 
@@ -16,6 +18,10 @@ pub type ReadStream = Pin<Box<dyn Stream<Item = Result<pb::ReadResponse>> + Send
 
 /// Committed events of the whole store in position order, with progress marks between.
 pub type RecordStream = Pin<Box<dyn Stream<Item = Result<pb::ReadAllResponse>> + Send>>;
+
+/// The same as gRPC sends it: messages behind each other, each behind a byte 0 and its length. An
+/// item holds any number of them.
+pub type FrameStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// The log as files: a plan, then their content.
 pub type BackupStream = Pin<Box<dyn Stream<Item = Result<pb::BackupResponse>> + Send>>;
@@ -41,6 +47,16 @@ pub trait EventStore: Send + Sync + 'static {
     async fn read_all(&self, request: pb::ReadAllRequest) -> Result<RecordStream>;
     /// Reads the whole store and goes on with what is committed later.
     async fn subscribe(&self, request: pb::ReadAllRequest) -> Result<RecordStream>;
+    /// The answers of `read_all`, or of `subscribe` if the reader stays, for a server that passes
+    /// them on. A store that has them in that form need not make messages of them.
+    async fn record_frames(&self, request: pb::ReadAllRequest, stay: bool) -> Result<FrameStream> {
+        let records = if stay {
+            self.subscribe(request).await?
+        } else {
+            self.read_all(request).await?
+        };
+        Ok(records.map_ok(|record| frame(&record)).boxed())
+    }
 
     /// Domains with events, in name order.
     async fn list_domains(

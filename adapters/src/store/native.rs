@@ -7,6 +7,7 @@ mod branches;
 mod cascades;
 mod compose;
 mod convert;
+mod frames;
 mod read;
 mod records;
 mod short;
@@ -22,7 +23,7 @@ pub use backup::backup_of;
 
 use short::ShortReads;
 
-use super::{BackupStream, EventStore, ReadStream, RecordStream, Result};
+use super::{BackupStream, EventStore, FrameStream, ReadStream, RecordStream, Result};
 use crate::StoreError;
 
 /// Bounds of a request, checked before anything is stored.
@@ -93,6 +94,10 @@ impl EventStore for NativeStore {
 
     async fn subscribe(&self, request: pb::ReadAllRequest) -> Result<RecordStream> {
         self.records(request, true)
+    }
+
+    async fn record_frames(&self, request: pb::ReadAllRequest, stay: bool) -> Result<FrameStream> {
+        self.frames(request, stay)
     }
 
     async fn list_domains(

@@ -10,7 +10,9 @@ use super::{Log, Segment};
 use crate::error::{Error, Result};
 use crate::types::Address;
 
-/// Bytes read for a single frame, if nothing says that its neighbours are wanted too.
+/// Bytes read for a single frame, if nothing says that its neighbours are wanted too: what the
+/// frame before it took, between these.
+const SMALL_WINDOW_MIN: usize = 512;
 const SMALL_WINDOW: usize = 4 * 1024;
 /// Bytes read when the next frames are wanted too.
 const LARGE_WINDOW: usize = 256 * 1024;
@@ -27,13 +29,21 @@ pub(crate) struct FrameReader {
     log: Arc<Log>,
     /// Segment of the last read, and an address up to which it is known to be the right one.
     segment: Option<(Arc<Segment>, Address)>,
-    window: Bytes,
-    window_at: Address,
+    window: Window,
     /// Place in a rewritten segment.
     lookup: Lookup,
+    payload: Payload,
     sequential: bool,
+    /// Bytes of the last frame, which the next one is expected to be like.
+    usual: usize,
     /// Bytes from here on are not settled yet and are never read into the window.
     limit: Address,
+}
+
+/// Where the payload of the frame read last is.
+enum Payload {
+    InWindow { at: Address, len: usize },
+    Apart(Bytes),
 }
 
 impl FrameReader {
@@ -42,10 +52,11 @@ impl FrameReader {
         Self {
             log,
             segment: None,
-            window: Bytes::new(),
-            window_at: Address::default(),
+            window: Window::default(),
             lookup: Lookup::default(),
+            payload: Payload::Apart(Bytes::new()),
             sequential: false,
+            usual: SMALL_WINDOW,
             limit,
         }
     }
@@ -68,49 +79,90 @@ impl FrameReader {
     /// # Errors
     /// [`Error::Corrupt`] with the place when the bytes there are not that frame.
     pub(crate) fn frame(&mut self, address: Address) -> Result<Frame> {
-        self.try_frame(address)?
+        let header = self.load(address)?;
+        let payload = self.shared_payload();
+        Ok(Frame { header, payload })
+    }
+
+    /// The same; the inner error says why there is none.
+    pub(crate) fn try_frame(&mut self, address: Address) -> Result<Result<Frame, Malformed>> {
+        Ok(self.try_load(address)?.map(|header| Frame {
+            header,
+            payload: self.shared_payload(),
+        }))
+    }
+
+    /// Reads the frame at an address for a caller that needs its payload only until the next one.
+    ///
+    /// # Errors
+    /// As for [`frame`](Self::frame).
+    pub(crate) fn load(&mut self, address: Address) -> Result<Header> {
+        self.try_load(address)?
             .map_err(|problem| self.corrupt(address, problem))
     }
 
-    /// Reads the frame at an address; the inner error says why there is none.
-    pub(crate) fn try_frame(&mut self, address: Address) -> Result<Result<Frame, Malformed>> {
-        let segment = self.segment_for(address)?;
+    /// Payload of the frame that was read last.
+    pub(crate) fn payload(&self) -> &[u8] {
+        match &self.payload {
+            Payload::InWindow { at, len } => self.window.get(*at, *len).unwrap_or_default(),
+            Payload::Apart(bytes) => bytes,
+        }
+    }
+
+    /// The same to keep.
+    pub(crate) fn shared_payload(&self) -> Bytes {
+        match &self.payload {
+            Payload::InWindow { .. } => self.window.bytes.slice_ref(self.payload()),
+            Payload::Apart(bytes) => bytes.clone(),
+        }
+    }
+
+    fn try_load(&mut self, address: Address) -> Result<Result<Header, Malformed>> {
+        self.find_segment(address)?;
+        let Some((segment, _)) = &self.segment else {
+            return Ok(Err(Malformed::Incomplete));
+        };
         if let Some(sealed) = &segment.sealed {
             let source = segment.source(&self.log.cache);
-            return self.lookup.frame(sealed, &source, address).map(Ok);
+            let frame = self.lookup.frame(sealed, &source, address)?;
+            self.payload = Payload::Apart(frame.payload);
+            return Ok(Ok(frame.header));
         }
-        let near = self.is_near(address);
-        if self.in_window(address, HEADER_LEN).is_none() {
-            let len = if near || self.sequential {
-                LARGE_WINDOW
-            } else {
-                SMALL_WINDOW
-            };
-            self.fill(&segment, address, len)?;
+        let ahead = if self.sequential || self.window.is_near(address) {
+            LARGE_WINDOW
+        } else {
+            self.usual
+        };
+        let window = &mut self.window;
+        if window.get(address, HEADER_LEN).is_none() {
+            window.fill(segment, address, ahead, self.limit)?;
         }
-        let Some(head) = self.in_window(address, HEADER_LEN) else {
+        let head = window.get(address, HEADER_LEN);
+        let Some(head) = head.and_then(<[u8]>::first_chunk::<HEADER_LEN>) else {
             return Ok(Err(Malformed::Incomplete));
         };
-        let Some(head) = head.first_chunk::<HEADER_LEN>() else {
-            return Ok(Err(Malformed::Incomplete));
-        };
-        let header = match Header::decode(head, segment.header.salt, address) {
+        let salt = segment.header.salt;
+        let header = match Header::decode(head, salt, address) {
             Ok(header) => header,
             Err(problem) => return Ok(Err(problem)),
         };
         let len = usize::try_from(header.frame_len())
             .map_err(|_| segment.corrupt(address, Malformed::Length))?;
-        if self.in_window(address, len).is_none() {
-            self.fill(&segment, address, len.max(SMALL_WINDOW))?;
+        self.usual = len.clamp(SMALL_WINDOW_MIN, SMALL_WINDOW);
+        if window.get(address, len).is_none() {
+            window.fill(segment, address, len.max(ahead), self.limit)?;
         }
-        let Some(frame) = self.in_window(address, len) else {
+        let Some(frame) = window.get(address, len) else {
             return Ok(Err(Malformed::Incomplete));
         };
-        if let Err(problem) = super::frame::check_payload(&header, segment.header.salt, &frame) {
+        if let Err(problem) = super::frame::check_payload(&header, salt, frame) {
             return Ok(Err(problem));
         }
-        let payload = frame.slice(HEADER_LEN..HEADER_LEN + header.payload_len as usize);
-        Ok(Ok(Frame { header, payload }))
+        self.payload = Payload::InWindow {
+            at: address.plus(HEADER_LEN as u64),
+            len: header.payload_len as usize,
+        };
+        Ok(Ok(header))
     }
 
     /// The error for bad bytes at an address.
@@ -126,12 +178,12 @@ impl FrameReader {
         }
     }
 
-    fn segment_for(&mut self, address: Address) -> Result<Arc<Segment>> {
+    fn find_segment(&mut self, address: Address) -> Result<()> {
         if let Some((segment, until)) = &self.segment
             && segment.header.base <= address
             && address < *until
         {
-            return Ok(segment.clone());
+            return Ok(());
         }
         let (segment, next) = self
             .log
@@ -142,34 +194,48 @@ impl FrameReader {
             .as_ref()
             .is_none_or(|(old, _)| !Arc::ptr_eq(old, &segment))
         {
-            self.window = Bytes::new();
+            self.window = Window::default();
             self.lookup = Lookup::default();
         }
         // What is settled stands in segments that exist: later ones begin behind the limit.
-        self.segment = Some((segment.clone(), next.unwrap_or(self.limit)));
-        Ok(segment)
+        self.segment = Some((segment, next.unwrap_or(self.limit)));
+        Ok(())
     }
+}
 
+/// A stretch of one segment.
+#[derive(Default)]
+struct Window {
+    at: Address,
+    bytes: Bytes,
+}
+
+impl Window {
     /// Whether an address lies so shortly behind the window that reading on is cheaper than
     /// reading anew.
     fn is_near(&self, address: Address) -> bool {
-        let end = self.window_at.plus(self.window.len() as u64);
-        !self.window.is_empty()
-            && address >= self.window_at
+        let end = self.at.plus(self.bytes.len() as u64);
+        !self.bytes.is_empty()
+            && address >= self.at
             && address.get() < end.get().saturating_add(SMALL_WINDOW as u64)
     }
 
-    fn in_window(&self, address: Address, len: usize) -> Option<Bytes> {
-        let start = usize::try_from(address.get().checked_sub(self.window_at.get())?).ok()?;
-        let end = start.checked_add(len)?;
-        (end <= self.window.len()).then(|| self.window.slice(start..end))
+    fn get(&self, address: Address, len: usize) -> Option<&[u8]> {
+        let start = usize::try_from(address.get().checked_sub(self.at.get())?).ok()?;
+        self.bytes.get(start..start.checked_add(len)?)
     }
 
-    fn fill(&mut self, segment: &Segment, address: Address, len: usize) -> Result<()> {
-        let settled = self.limit.get().saturating_sub(address.get());
+    /// Reads about so many bytes, none of them from `limit` on. Where nobody holds a frame of what
+    /// was read before, its memory is used again.
+    fn fill(&mut self, segment: &Segment, from: Address, len: usize, limit: Address) -> Result<()> {
+        let settled = limit.get().saturating_sub(from.get());
         let len = usize::try_from(settled).map_or(len, |settled| len.min(settled));
-        self.window = segment.read(address, len)?;
-        self.window_at = address;
+        let mut buffer = std::mem::take(&mut self.bytes)
+            .try_into_mut()
+            .unwrap_or_default();
+        segment.read_into(&mut buffer, from, len)?;
+        self.bytes = buffer.freeze();
+        self.at = from;
         Ok(())
     }
 }

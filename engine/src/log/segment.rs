@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rand::RngCore;
 
 use super::BlockCache;
@@ -217,13 +217,25 @@ impl Segment {
 
     /// Reads up to `len` bytes from an address on; fewer at the end of the file.
     pub(crate) fn read(&self, address: Address, len: usize) -> Result<Bytes> {
-        let mut buffer = vec![0; len];
+        let mut buffer = BytesMut::new();
+        self.read_into(&mut buffer, address, len)?;
+        Ok(buffer.freeze())
+    }
+
+    /// The same into memory that is there, in place of what it holds.
+    pub(crate) fn read_into(
+        &self,
+        buffer: &mut BytesMut,
+        address: Address,
+        len: usize,
+    ) -> Result<()> {
+        buffer.resize(len, 0);
         let n = self
             .file
-            .read_at(&mut buffer, self.offset(address))
-            .map_err(Error::io(format!("reading {}", self.name)))?;
+            .read_at(buffer, self.offset(address))
+            .map_err(|source| Error::io(format!("reading {}", self.name))(source))?;
         buffer.truncate(n);
-        Ok(buffer.into())
+        Ok(())
     }
 
     /// Verifies the frame that `bytes`, read at `address`, begin with.

@@ -8,8 +8,9 @@ use super::{PageView, StoredPage};
 use crate::error::Result;
 use crate::index::keys::{self, Location, TimelineId};
 use crate::index::{AggregateId, Direction, Family, Range, damaged};
+use crate::log::FrameReader;
+use crate::log::frame::Header;
 use crate::log::record::{PageRef, Pages, Record, records};
-use crate::log::{Frame, FrameReader};
 use crate::shared::Shared;
 use crate::types::{AggregateKey, Sequence};
 
@@ -41,17 +42,18 @@ impl PageCursor {
         let mut pages = Vec::new();
         let mut size = 0usize;
         while size < bytes {
-            let Some((frame, part, first)) = self.next_frame()? else {
+            let Some((header, part, first)) = self.next_frame()? else {
                 break;
             };
+            let payload = self.reader.shared_payload();
             let slice = |bytes: &[u8]| {
                 if bytes.is_empty() {
                     Bytes::new()
                 } else {
-                    frame.payload.slice_ref(bytes)
+                    payload.slice_ref(bytes)
                 }
             };
-            self.visit_frame(&frame, part, first, &mut |page| {
+            self.visit_frame(&header, &payload, part, first, &mut |page| {
                 size = size.saturating_add(page.body.len());
                 pages.push(StoredPage {
                     sequence: page.sequence,
@@ -80,10 +82,11 @@ impl PageCursor {
         let mut count = 0;
         let mut size = 0usize;
         while size < bytes {
-            let Some((frame, part, first)) = self.next_frame()? else {
+            let Some((header, part, first)) = self.next_frame()? else {
                 break;
             };
-            self.visit_frame(&frame, part, first, &mut |page| {
+            let payload = self.reader.payload();
+            self.visit_frame(&header, payload, part, first, &mut |page| {
                 size = size.saturating_add(page.body.len());
                 count += 1;
                 visit(page);
@@ -92,9 +95,9 @@ impl PageCursor {
         Ok(count)
     }
 
-    /// The frame with the next events, the part of the aggregate they are of, and the first of
-    /// them.
-    fn next_frame(&mut self) -> Result<Option<(Frame, Part, Sequence)>> {
+    /// Reads the frame with the next events: its header, the part of the aggregate they are of, and
+    /// the first of them.
+    fn next_frame(&mut self) -> Result<Option<(Header, Part, Sequence)>> {
         loop {
             if self.locations.is_empty() {
                 self.locate()?;
@@ -106,9 +109,9 @@ impl PageCursor {
                 self.parts.pop();
                 continue;
             };
-            let frame = self.reader.frame(location.frame)?;
+            let header = self.reader.load(location.frame)?;
             self.shrink_part(first, location);
-            return Ok(Some((frame, part, first)));
+            return Ok(Some((header, part, first)));
         }
     }
 
@@ -187,20 +190,21 @@ impl PageCursor {
     /// Shows the events that begin at `first`, as far as they belong to the part.
     fn visit_frame(
         &self,
-        frame: &Frame,
+        header: &Header,
+        payload: &[u8],
         (id, from, to): Part,
         first: Sequence,
         visit: &mut dyn FnMut(PageView<'_>),
     ) -> Result<()> {
-        let corrupt = |problem| self.reader.corrupt(frame.header.address, problem);
-        for record in records(&frame.payload, frame.header.recorded_at) {
+        let corrupt = |problem| self.reader.corrupt(header.address, problem);
+        for record in records(payload, header.recorded_at) {
             let Record::Pages(found) = record.map_err(corrupt)? else {
                 continue;
             };
             if !self.is_wanted(&found, id, first) {
                 continue;
             }
-            let pages = found.pages(frame.header.recorded_at);
+            let pages = found.pages(header.recorded_at);
             let is_wanted = |page: &PageRef<'_>| page.sequence >= from && page.sequence < to;
             if self.backwards {
                 let pages = pages.collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
@@ -222,7 +226,7 @@ impl PageCursor {
             return Ok(());
         }
         Err(self.reader.corrupt(
-            frame.header.address,
+            header.address,
             "the events that the index names are missing",
         ))
     }

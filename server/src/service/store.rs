@@ -1,4 +1,5 @@
-use std::pin::Pin;
+mod framed;
+
 use std::sync::Arc;
 
 use angzarr_adapters::EventStore;
@@ -9,13 +10,15 @@ use pb::admin_server::{Admin, AdminServer};
 use pb::append_stream_response::Outcome;
 use pb::cascades_server::{Cascades, CascadesServer};
 use pb::editions_server::{Editions, EditionsServer};
-use pb::event_store_server::{EventStore as EventStoreRpc, EventStoreServer};
+use pb::event_store_server::EventStore as EventStoreRpc;
 use pb::positions_server::{Positions, PositionsServer};
 use pb::snapshots_server::{Snapshots, SnapshotsServer};
 use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use self::framed::Framed;
+use super::Answers;
 use super::message_limit::rephrase_status;
 use crate::grpc::GrpcServer;
 use crate::telemetry::describe;
@@ -31,8 +34,6 @@ pub struct StoreService {
     shutdown: CancellationToken,
 }
 
-type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
 impl StoreService {
     /// Serves a store until `shutdown` ends the subscriptions.
     #[must_use]
@@ -40,12 +41,26 @@ impl StoreService {
         Self { store, shutdown }
     }
 
+    /// What is subscribed to, until the server shuts down.
+    fn until_shutdown<T: Send + 'static>(
+        &self,
+        answers: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ) -> Answers<T> {
+        let goodbye = Status::unavailable(
+            "the server is shutting down: subscribe again after the last position you received",
+        );
+        answers
+            .take_until(self.shutdown.clone().cancelled_owned())
+            .chain(stream::once(async { Err(goodbye) }))
+            .boxed()
+    }
+
     /// Adds the six services of `angzarr.store.v1` to a server.
     #[must_use]
     pub fn add_to(self, server: GrpcServer) -> GrpcServer {
         let max = server.message_bytes_max();
         server
-            .add_service(EventStoreServer::new(self.clone()).max_decoding_message_size(max))
+            .add_service(Framed::new(self.clone(), max))
             .add_service(SnapshotsServer::new(self.clone()).max_decoding_message_size(max))
             .add_service(EditionsServer::new(self.clone()).max_decoding_message_size(max))
             .add_service(CascadesServer::new(self.clone()).max_decoding_message_size(max))
@@ -122,14 +137,8 @@ service!(EventStoreRpc {
         &self,
         request: Request<pb::ReadAllRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let records = self.store.subscribe(request.into_inner()).await?.map_err(Status::from);
-        let goodbye = Status::unavailable(
-            "the server is shutting down: subscribe again after the last position you received",
-        );
-        let records = records
-            .take_until(self.shutdown.clone().cancelled_owned())
-            .chain(stream::once(async { Err(goodbye) }));
-        Ok(Response::new(records.boxed()))
+        let records = self.store.subscribe(request.into_inner()).await?;
+        Ok(Response::new(self.until_shutdown(records.map_err(Status::from))))
     }
 );
 

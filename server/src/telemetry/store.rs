@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use angzarr_adapters::{BackupStream, EventStore, ReadStream, RecordStream, StoreError};
+use angzarr_adapters::{
+    BackupStream, EventStore, FrameStream, ReadStream, RecordStream, StoreError,
+};
 use angzarr_proto::store::v1 as pb;
 use angzarr_proto::v1::Cover;
 use futures::StreamExt;
@@ -92,6 +94,15 @@ metered!(
                     }
                 })
                 .boxed())
+        }
+
+        async fn record_frames(
+            &self,
+            request: pb::ReadAllRequest,
+            stay: bool,
+        ) -> Result<FrameStream, StoreError> {
+            let operation = if stay { "subscribe" } else { "read_all" };
+            metrics::storage(operation, self.0.record_frames(request, stay)).await
         }
 
         async fn backup(&self, request: pb::BackupRequest) -> Result<BackupStream, StoreError> {

@@ -141,7 +141,7 @@ impl NativeStore {
         let covers = listed
             .items
             .iter()
-            .map(|(_, key)| convert::cover(key, id.as_str(), &[]));
+            .map(|(_, key)| convert::cover(key, id.as_str()));
         Ok(pb::ListCorrelatedResponse {
             covers: covers.collect(),
             next_page_token,

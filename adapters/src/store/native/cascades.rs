@@ -114,7 +114,7 @@ fn settling_write(
     key: &AggregateKey,
     sequences: &[Sequence],
 ) -> Write {
-    let target = Some(convert::cover(key, "", &[]));
+    let target = Some(convert::cover(key, ""));
     let cascade_id = cascade.as_str().to_owned();
     let numbers = sequences.iter().map(|sequence| sequence.get()).collect();
     let (verdict, event) = match settlement {
@@ -156,7 +156,7 @@ fn settling_write(
 
 fn participant_messages(participants: &[(AggregateKey, Vec<Sequence>)]) -> Vec<pb::Participant> {
     let message = |(key, sequences): &(AggregateKey, Vec<Sequence>)| pb::Participant {
-        cover: Some(convert::cover(key, "", &[])),
+        cover: Some(convert::cover(key, "")),
         sequences: sequences.iter().map(|sequence| sequence.get()).collect(),
     };
     participants.iter().map(message).collect()

@@ -14,13 +14,16 @@ use crate::StoreError;
 use crate::store::Result;
 
 /// Field numbers of `EventPage`.
-const HEADER: u32 = 1;
-const CREATED_AT: u32 = 2;
 const EVENT: u32 = 3;
 const NO_COMMIT: u32 = 6;
 const CASCADE_ID: u32 = 7;
-/// `PageHeader.sequence`.
-const SEQUENCE: u32 = 1;
+/// Keys, with their wire types, of `EventPage.header` and `EventPage.created_at`, which have
+/// lengths, and of the numbers in them.
+const HEADER_KEY: u8 = 0x0a;
+const SEQUENCE_KEY: u8 = 0x08;
+const CREATED_AT_KEY: u8 = 0x12;
+const SECONDS_KEY: u8 = 0x08;
+const NANOS_KEY: u8 = 0x10;
 
 /// Events of the protocol itself, hidden from resolved reads.
 const FRAMEWORK: [&str; 5] = [
@@ -131,24 +134,56 @@ pub(super) struct PageParts<'a> {
 impl PageParts<'_> {
     /// Adds the encoded page to others.
     pub(super) fn push_to(&self, pages: &mut Pages) {
-        let mut head = [0; HEAD_MAX];
-        pages.push(&[self.head(&mut head), self.body, &self.tail()]);
+        let head = self.head();
+        if self.has_tail() {
+            pages.push(&[head.bytes(), self.body, &self.tail()]);
+        } else {
+            pages.push(&[head.bytes(), self.body]);
+        }
+    }
+
+    /// Bytes of the encoded page.
+    pub(super) fn len(&self) -> usize {
+        let tail = if self.has_tail() {
+            self.tail().len()
+        } else {
+            0
+        };
+        self.head().len + self.body.len() + tail
+    }
+
+    /// Adds the encoded page to other bytes.
+    pub(super) fn put_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head().bytes());
+        out.extend_from_slice(self.body);
+        if self.has_tail() {
+            out.extend_from_slice(&self.tail());
+        }
     }
 
     /// What stands before the stored bytes, gathered so that it is one copy.
-    fn head<'a>(&self, buffer: &'a mut [u8; HEAD_MAX]) -> &'a [u8] {
-        let mut out = buffer.as_mut_slice();
-        let sequence = u64::from(self.sequence.get());
-        encode_key(HEADER, WireType::LengthDelimited, &mut out);
-        encode_varint(1 + encoded_len_varint(sequence) as u64, &mut out);
-        encode_key(SEQUENCE, WireType::Varint, &mut out);
-        encode_varint(sequence, &mut out);
-        let created_at = convert::timestamp(self.created_at);
-        encode_key(CREATED_AT, WireType::LengthDelimited, &mut out);
-        encode_varint(created_at.encoded_len() as u64, &mut out);
-        created_at.encode_raw(&mut out);
-        let left = out.len();
-        buffer.get(..HEAD_MAX - left).unwrap_or_default()
+    fn head(&self) -> Head {
+        let mut head = Head {
+            buffer: [0; HEAD_MAX],
+            len: 0,
+        };
+        head.message(HEADER_KEY, |header| {
+            header.number(SEQUENCE_KEY, self.sequence.get().into());
+        });
+        let at = convert::timestamp(self.created_at);
+        head.message(CREATED_AT_KEY, |created_at| {
+            if at.seconds != 0 {
+                created_at.number(SECONDS_KEY, at.seconds.cast_unsigned());
+            }
+            if at.nanos != 0 {
+                created_at.number(NANOS_KEY, at.nanos.unsigned_abs().into());
+            }
+        });
+        head
+    }
+
+    fn has_tail(&self) -> bool {
+        self.no_commit || !self.cascade.is_empty()
     }
 
     /// What stands behind them: nothing for most pages.
@@ -167,9 +202,49 @@ impl PageParts<'_> {
     }
 }
 
-/// Bytes of a sequence and a time with their keys and lengths, at most: 8 and 24, with 10 for each
-/// number of a time that is negative.
+/// Bytes of a sequence and a time with their keys and lengths, at most: 8 and 19.
 const HEAD_MAX: usize = 32;
+
+/// The same bytes that `prost` makes, without its generality: much of what a page of a long replay
+/// costs.
+struct Head {
+    buffer: [u8; HEAD_MAX],
+    len: usize,
+}
+
+impl Head {
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if let Some(place) = self.buffer.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// A message of fewer than 128 bytes.
+    fn message(&mut self, key: u8, fill: impl FnOnce(&mut Self)) {
+        self.byte(key);
+        let place = self.len;
+        self.byte(0);
+        fill(self);
+        let len = u8::try_from(self.len - place - 1).unwrap_or_default();
+        if let Some(place) = self.buffer.get_mut(place) {
+            *place = len;
+        }
+    }
+
+    fn number(&mut self, key: u8, mut value: u64) {
+        self.byte(key);
+        while value >= 0x80 {
+            self.byte(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        self.byte(value.to_le_bytes()[0]);
+    }
+}
 
 /// Encodes pages behind each other, so that a chunk of them is one allocation.
 #[derive(Default)]
@@ -188,10 +263,7 @@ impl Composer {
     }
 
     pub(super) fn push(&mut self, page: &PageParts<'_>) {
-        let mut head = [0; HEAD_MAX];
-        for part in [page.head(&mut head), page.body, &page.tail()] {
-            self.buffer.extend_from_slice(part);
-        }
+        page.put_to(&mut self.buffer);
         self.ends.push(self.buffer.len());
     }
 
@@ -270,24 +342,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_head_fits() {
-        let mut pages = Pages::default();
-        for created_at in [i64::MIN, -1, 0, i64::MAX] {
-            let page = PageParts {
-                sequence: Sequence::new(u32::MAX),
-                created_at: Timestamp::from_nanos(created_at),
-                body: &[],
-                cascade: "",
-                no_commit: false,
-            };
-            page.push_to(&mut pages);
-        }
-        for page in pages.iter() {
-            let page = v1::EventPage::decode(page).unwrap();
-            let sequence = page.header.unwrap().sequence_type.unwrap();
-            let last = v1::page_header::SequenceType::Sequence(u32::MAX);
-            assert_eq!(sequence, last);
-            assert!(page.created_at.is_some());
+    fn a_page_is_encoded_as_any_message() {
+        for sequence in [0, 1, 127, 128, 300, u32::MAX] {
+            for created_at in [i64::MIN, -1, 0, 1, 1_700_000_000_123_456_789, i64::MAX] {
+                for cascade in ["", "c-1"] {
+                    let page = PageParts {
+                        sequence: Sequence::new(sequence),
+                        created_at: Timestamp::from_nanos(created_at),
+                        body: &[],
+                        cascade,
+                        no_commit: !cascade.is_empty(),
+                    };
+                    let sequence = v1::page_header::SequenceType::Sequence(sequence);
+                    let expected = v1::EventPage {
+                        header: Some(v1::PageHeader {
+                            sequence_type: Some(sequence),
+                            ..v1::PageHeader::default()
+                        }),
+                        created_at: Some(convert::timestamp(page.created_at)),
+                        no_commit: page.no_commit,
+                        cascade_id: (!cascade.is_empty()).then(|| cascade.to_owned()),
+                        ..v1::EventPage::default()
+                    };
+                    let mut pages = Pages::default();
+                    page.push_to(&mut pages);
+                    let expected = expected.encode_to_vec();
+                    assert_eq!(pages.iter().next(), Some(&*expected));
+                    assert_eq!(page.len(), expected.len());
+                }
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From messages to the engine's types and back.
 
 use angzarr_engine::{
-    AggregateKey, CorrelationId, Domain, Edition, Error, Expected, Retention, Root, Sequence,
-    Snapshot, Timestamp,
+    AggregateKey, CorrelationId, Domain, Edition, Error, Expected, RecordedView, Retention, Root,
+    Sequence, Snapshot, Timestamp,
 };
 use angzarr_proto::store::v1 as pb;
 use angzarr_proto::v1;
@@ -92,7 +92,7 @@ fn timeline(
 }
 
 /// The cover of an aggregate; main leaves the edition unset.
-pub(super) fn cover(key: &AggregateKey, correlation: &str, ext: &[u8]) -> v1::Cover {
+pub(super) fn cover(key: &AggregateKey, correlation: &str) -> v1::Cover {
     v1::Cover {
         root: Some(v1::Uuid {
             value: key.root.as_bytes().to_vec(),
@@ -103,7 +103,23 @@ pub(super) fn cover(key: &AggregateKey, correlation: &str, ext: &[u8]) -> v1::Co
             name: key.edition.as_str().to_owned(),
             divergences: Vec::new(),
         }),
-        ext: (!ext.is_empty()).then(|| prost_types::Any::decode(ext).unwrap_or_default()),
+        ext: None,
+    }
+}
+
+/// The cover of recorded events.
+pub(super) fn recorded_cover(book: &RecordedView<'_>) -> v1::Cover {
+    v1::Cover {
+        root: Some(v1::Uuid {
+            value: book.root.as_bytes().to_vec(),
+        }),
+        domain: book.domain.to_owned(),
+        correlation_id: book.correlation.to_owned(),
+        edition: (!book.edition.is_empty()).then(|| v1::Edition {
+            name: book.edition.to_owned(),
+            divergences: Vec::new(),
+        }),
+        ext: (!book.ext.is_empty()).then(|| prost_types::Any::decode(book.ext).unwrap_or_default()),
     }
 }
 

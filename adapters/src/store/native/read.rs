@@ -119,7 +119,7 @@ impl Reading {
         }
         // The next one is taken from the end.
         reading.ranges.reverse();
-        let cover = convert::cover(&key, &reading.correlation, &[]);
+        let cover = convert::cover(&key, &reading.correlation);
         let answer = pb::ReadResponse {
             cover: Some(cover),
             snapshot,

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use angzarr_engine::{Domain, Edition, Filter, LogCursor, Position, Recorded, Root, Watch};
+use angzarr_engine::{Domain, Edition, Filter, LogCursor, Position, RecordedView, Root, Watch};
 use angzarr_proto::store::v1 as pb;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use pb::read_all_response::Item;
 use tokio::time::timeout;
 
 use super::compose::{Composer, PageParts};
+use super::frames::Frames;
 use super::short::ShortReads;
 use super::{NativeStore, convert, run_blocking};
-use crate::store::{RecordStream, Result};
+use crate::store::{FrameStream, RecordStream, Result};
 
 /// Bytes of log looked through in one step.
 const CHUNK: u64 = 256 * 1024;
@@ -36,8 +37,35 @@ struct Following {
     ended: bool,
 }
 
+/// What answers are gathered in.
+trait Answers: Send + 'static {
+    /// For a stretch of so many bytes of the log.
+    fn for_bytes(bytes: usize) -> Self;
+    fn is_empty(&self) -> bool;
+    fn book(&mut self, book: &RecordedView<'_>);
+    fn progress(&mut self, progress: pb::Progress);
+}
+
 impl NativeStore {
     pub(super) fn records(&self, request: pb::ReadAllRequest, stay: bool) -> Result<RecordStream> {
+        let answers = self.answers::<Vec<pb::ReadAllResponse>>(request, stay)?;
+        Ok(answers
+            .map_ok(|answers| stream::iter(answers.into_iter().map(Ok)))
+            .try_flatten()
+            .boxed())
+    }
+
+    /// The same answers as a gRPC server sends them.
+    pub(super) fn frames(&self, request: pb::ReadAllRequest, stay: bool) -> Result<FrameStream> {
+        let answers = self.answers::<Frames>(request, stay)?;
+        Ok(answers.map_ok(Frames::finish).boxed())
+    }
+
+    fn answers<A: Answers>(
+        &self,
+        request: pb::ReadAllRequest,
+        stay: bool,
+    ) -> Result<impl Stream<Item = Result<A>> + use<A>> {
         let filter = to_filter(request.filter.unwrap_or_default())?;
         let after = Position::new(request.after_position);
         let cursor = self.engine.cursor(after, filter)?;
@@ -52,19 +80,13 @@ impl NativeStore {
             caught_up: false,
             ended: false,
         };
-        let answers = stream::try_unfold(following, Following::next);
-        Ok(answers
-            .flat_map(|answers| match answers {
-                Ok(answers) => stream::iter(answers.into_iter().map(Ok).collect::<Vec<_>>()),
-                Err(error) => stream::iter(vec![Err(error)]),
-            })
-            .boxed())
+        Ok(stream::try_unfold(following, Following::next))
     }
 }
 
 impl Following {
     /// The next answers, waiting for them if need be; `None` at the end.
-    async fn next(mut self) -> Result<Option<(Vec<pb::ReadAllResponse>, Self)>> {
+    async fn next<A: Answers>(mut self) -> Result<Option<(A, Self)>> {
         loop {
             if self.ended {
                 return Ok(None);
@@ -72,7 +94,7 @@ impl Following {
             // Seen before the cursor looks: what comes after is a change.
             self.watch.position();
             if self.is_behind() {
-                let answers;
+                let answers: A;
                 (answers, self) = self.read().await?;
                 if !answers.is_empty() {
                     self.caught_up = false;
@@ -82,21 +104,18 @@ impl Following {
             }
             if self.until.is_some() {
                 self.ended = true;
-                let last = self.progress(true);
-                return Ok(Some((vec![last], self)));
+                return Ok(Some((self.mark(), self)));
             }
             if !self.caught_up {
                 self.caught_up = true;
-                let mark = self.progress(true);
-                return Ok(Some((vec![mark], self)));
+                return Ok(Some((self.mark(), self)));
             }
             match self.wait().await {
                 Waited::Changed => {}
                 Waited::Closed => return Ok(None),
                 Waited::Quiet => {
                     self.cursor.is_behind();
-                    let mark = self.progress(true);
-                    return Ok(Some((vec![mark], self)));
+                    return Ok(Some((self.mark(), self)));
                 }
             }
         }
@@ -110,24 +129,26 @@ impl Following {
     }
 
     /// Looks through the next stretch of the log.
-    async fn read(mut self) -> Result<(Vec<pb::ReadAllResponse>, Self)> {
+    async fn read<A: Answers>(mut self) -> Result<(A, Self)> {
         let until = self.until.unwrap_or(Position::new(u64::MAX));
-        let (short_reads, is_short) = (self.short_reads.clone(), self.cursor.lag() <= SHORT);
+        let lag = self.cursor.lag();
+        let (short_reads, is_short) = (self.short_reads.clone(), lag <= SHORT);
         let read = move || {
-            let found = self.cursor.next_chunk(CHUNK, until)?;
-            Ok((found, self))
+            let mut answers = A::for_bytes(usize::try_from(lag.min(CHUNK)).unwrap_or_default());
+            self.cursor
+                .visit_chunk(CHUNK, until, |book| answers.book(&book))?;
+            Ok((answers, self))
         };
-        let (found, mut next) = if is_short {
+        let (mut answers, mut next) = if is_short {
             short_reads.run(read).await?
         } else {
             run_blocking(read).await?
         };
-        let mut answers = found.into_iter().map(book).collect::<Vec<_>>();
         let at = next.cursor.position();
         if !answers.is_empty() {
             next.told = at;
         } else if at.get().saturating_sub(next.told.get()) >= PROGRESS_EVENTS {
-            answers.push(next.progress(false));
+            answers.progress(next.progress(false));
         }
         Ok((answers, next))
     }
@@ -147,15 +168,58 @@ impl Following {
         }
     }
 
-    fn progress(&mut self, caught_up: bool) -> pb::ReadAllResponse {
+    /// That there is no more for now.
+    fn mark<A: Answers>(&mut self) -> A {
+        let mut answers = A::for_bytes(0);
+        answers.progress(self.progress(true));
+        answers
+    }
+
+    fn progress(&mut self, caught_up: bool) -> pb::Progress {
         self.told = self.cursor.position();
-        let position = self.told.get();
-        pb::ReadAllResponse {
-            item: Some(Item::Progress(pb::Progress {
-                position,
-                caught_up,
-            })),
+        pb::Progress {
+            position: self.told.get(),
+            caught_up,
         }
+    }
+}
+
+impl Answers for Vec<pb::ReadAllResponse> {
+    fn for_bytes(_: usize) -> Self {
+        Self::new()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn book(&mut self, book: &RecordedView<'_>) {
+        let item = Some(Item::Book(message(book)));
+        self.push(pb::ReadAllResponse { item });
+    }
+
+    fn progress(&mut self, progress: pb::Progress) {
+        let item = Some(Item::Progress(progress));
+        self.push(pb::ReadAllResponse { item });
+    }
+}
+
+impl Answers for Frames {
+    fn for_bytes(bytes: usize) -> Self {
+        Self::with_capacity(bytes)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn book(&mut self, book: &RecordedView<'_>) {
+        self.push_book(book);
+    }
+
+    fn progress(&mut self, progress: pb::Progress) {
+        let item = Some(Item::Progress(progress));
+        self.push(&pb::ReadAllResponse { item });
     }
 }
 
@@ -166,35 +230,26 @@ enum Waited {
     Closed,
 }
 
-fn book(recorded: Recorded) -> pb::ReadAllResponse {
-    let size = recorded.pages.iter().map(|page| page.body.len()).sum();
-    let mut composer = Composer::with_capacity(recorded.pages.len(), size);
-    let cascade = recorded
-        .cascade
-        .as_ref()
-        .map_or("", |cascade| cascade.as_str());
-    for page in &recorded.pages {
+fn message(book: &RecordedView<'_>) -> pb::RecordedBook {
+    let size = book.pages.iter().map(|page| page.body.len()).sum();
+    let mut composer = Composer::with_capacity(book.pages.len(), size);
+    let cascade = book.cascade.unwrap_or_default();
+    for page in book.pages {
         composer.push(&PageParts {
             sequence: page.sequence,
             created_at: page.created_at,
-            body: &page.body,
+            body: page.body,
             cascade,
             no_commit: !cascade.is_empty(),
         });
     }
-    let cover = convert::cover(&recorded.key, recorded.correlation.as_str(), &recorded.ext);
-    pb::ReadAllResponse {
-        item: Some(Item::Book(pb::RecordedBook {
-            cover: Some(cover),
-            pages: composer.finish(),
-            positions: recorded
-                .pages
-                .iter()
-                .map(|page| page.position.get())
-                .collect(),
-            recorded_at: Some(convert::timestamp(recorded.recorded_at)),
-            isolated: recorded.isolated,
-        })),
+    let positions = book.pages.iter().map(|page| page.position.get());
+    pb::RecordedBook {
+        cover: Some(convert::recorded_cover(book)),
+        pages: composer.finish(),
+        positions: positions.collect(),
+        recorded_at: Some(convert::timestamp(book.recorded_at)),
+        isolated: book.isolated,
     }
 }
 
