@@ -121,6 +121,11 @@ const GENERAL: &[Key] = &[
         "Cache of rewritten segments.",
     ),
     key(
+        "storage.book_cache_bytes",
+        "64MiB",
+        "Events of aggregates that are commanded again and again, kept in memory. `0`: none.",
+    ),
+    key(
         "storage.url",
         "",
         "Of a `remote` store: `http://host:port`, `https://host:port` or `unix:/path`.",

@@ -33,6 +33,8 @@ pub struct NativeStorage {
     pub seal_rate: u64,
     /// Bytes of the cache for rewritten segments.
     pub segment_cache_bytes: u64,
+    /// Bytes of books of aggregates that are kept for their next commands; 0 for none.
+    pub book_cache_bytes: u64,
 }
 
 impl Default for NativeStorage {
@@ -47,6 +49,7 @@ impl Default for NativeStorage {
             index_cache_bytes: 64 << 20,
             seal_rate: 32 << 20,
             segment_cache_bytes: 64 << 20,
+            book_cache_bytes: 64 << 20,
         }
     }
 }
@@ -141,6 +144,11 @@ impl NativeStorage {
                 "segment_cache_bytes",
                 default.segment_cache_bytes,
                 size,
+            )?,
+            book_cache_bytes: section.parse(
+                "book_cache_bytes",
+                default.book_cache_bytes,
+                value::bytes,
             )?,
         })
     }

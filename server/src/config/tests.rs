@@ -78,7 +78,7 @@ fn everything_can_be_given() {
         "server: {listen: ['0.0.0.0:1', 'unix:/run/a.sock'], drain_timeout: 1min}
 storage: {type: angzarr, path: /var/lib/a, durability: interval, sync_interval: 5ms, index: memory,
   segment_bytes: 1MiB, queue_bytes: 2, index_buffer_bytes: 3, index_cache_bytes: 4,
-  seal_rate: 0, segment_cache_bytes: 5}
+  seal_rate: 0, segment_cache_bytes: 5, book_cache_bytes: 6}
 messaging: {type: channel}
 limits: {pages_per_book: 7, payload_bytes: 1KiB, message_bytes: 2 MiB}
 log: {filter: 'warn,angzarr_engine=debug', format: json}
@@ -116,6 +116,7 @@ upcasters:
             index_cache_bytes: 4,
             seal_rate: 0,
             segment_cache_bytes: 5,
+            book_cache_bytes: 6,
         })
     );
     assert_eq!(config.limits.payload_bytes, 1024);

@@ -77,12 +77,17 @@ impl Coordinator {
         self.check_fields(domain, command, stale_at, &prior, &new)
             .await?;
         self.check_cascades(domain, command, &prior, &new).await?;
+        let leaves_snapshot = new.snapshot.is_some();
         let (book, known) = self.append_once(new).await?;
-        Ok(if known {
-            Outcome::Known(book)
+        if known {
+            return Ok(Outcome::Known(book));
+        }
+        if leaves_snapshot {
+            self.forget(command);
         } else {
-            Outcome::Events(book)
-        })
+            self.keep_new(command, prior.next_sequence, &book);
+        }
+        Ok(Outcome::Events(book))
     }
 
     async fn execute(

@@ -12,8 +12,14 @@ impl Coordinator {
     /// Reads what the handler decides on: the newest usable snapshot and the pages after it,
     /// pending state resolved for the cascade of the command.
     pub(super) async fn load(&self, domain: &Domain, command: &Command) -> Result<RawBook, Error> {
-        self.load_at(domain, &command.cover, command.cascade_id.clone(), None)
-            .await
+        if let Some(kept) = self.kept(command).await? {
+            return Ok(kept);
+        }
+        let book = self
+            .load_at(domain, &command.cover, command.cascade_id.clone(), None)
+            .await?;
+        self.keep(domain, command, &book)?;
+        Ok(book)
     }
 
     /// The same for another cascade or an earlier point.

@@ -1,6 +1,7 @@
 //! Carries out what clients ask for, over a store and the business code of each domain.
 
 mod append;
+mod books;
 mod bridge;
 mod cascade;
 mod claim;
@@ -59,6 +60,7 @@ pub use stream::Streams;
 
 use crate::json::Json;
 use crate::registry::{Domain, Registry};
+use books::Books;
 use bridge::Bridge;
 use queue::Queues;
 use sync_runs::SyncRuns;
@@ -72,6 +74,9 @@ pub struct Settings {
     pub queue_depth: usize,
     /// Longest time one of them waits.
     pub queue_wait: Duration,
+    /// Bytes of books of aggregates that are kept for their next commands; 0 where somebody may
+    /// put another store in the place of this one.
+    pub books_bytes: usize,
     /// How long a cascade may be pending before it is revoked.
     pub cascade_timeout: Duration,
     /// How often that is looked for.
@@ -88,6 +93,7 @@ impl Default for Settings {
             limits: Limits::default(),
             queue_depth: 1024,
             queue_wait: Duration::from_secs(60),
+            books_bytes: 64 << 20,
             cascade_timeout: Duration::from_secs(5 * 60),
             cascade_check: Duration::from_secs(30),
             fallback_domain: "angzarr.saga-failures".to_owned(),
@@ -101,6 +107,7 @@ pub struct Coordinator {
     store: Arc<dyn EventStore>,
     registry: Arc<Registry>,
     queues: Queues,
+    books: Books,
     sync_runs: SyncRuns,
     settings: Settings,
     descriptors: Option<Json>,
@@ -112,10 +119,12 @@ impl Coordinator {
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, registry: Arc<Registry>, settings: Settings) -> Self {
         let queues = Queues::new(settings.queue_depth, settings.queue_wait);
+        let books = Books::new(settings.books_bytes);
         Self {
             store,
             registry,
             queues,
+            books,
             sync_runs: SyncRuns::default(),
             settings,
             descriptors: None,

@@ -66,11 +66,20 @@ fn reaction(kind: ReactionKind, entry: &config::Reaction) -> ReactionSettings {
 pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         limits: limits(&config.limits),
+        books_bytes: books_bytes(&config.storage),
         cascade_timeout: config.cascade.timeout,
         cascade_check: config.cascade.check_interval,
         fallback_domain: config.compensation.fallback_domain.clone(),
         escalation_webhook: config.compensation.webhook.clone(),
         ..Settings::default()
+    }
+}
+
+/// A store in another process may be replaced by an older copy of itself behind our back.
+fn books_bytes(storage: &config::Storage) -> usize {
+    match storage {
+        config::Storage::Native(native) => size(native.book_cache_bytes),
+        config::Storage::Remote(_) => 0,
     }
 }
 
@@ -153,14 +162,17 @@ pub(super) fn descriptors(config: &Config) -> Result<Json, String> {
     Json::new(sets.iter().map(Vec::as_slice)).map_err(|error| format!("descriptor_sets: {error}"))
 }
 
-/// Numbers beyond the address space of this machine mean "as much as there is".
 pub(super) fn limits(limits: &config::Limits) -> Limits {
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Limits {
         pages: size(limits.pages_per_book.into()),
         payload_bytes: size(limits.payload_bytes),
         message_bytes: size(limits.message_bytes),
     }
+}
+
+/// Numbers beyond the address space of this machine mean "as much as there is".
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn handler(aggregate: &config::Aggregate) -> HandlerSettings {

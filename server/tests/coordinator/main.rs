@@ -11,6 +11,7 @@
 
 mod bad_handlers;
 mod bad_reactions;
+mod books;
 mod branches;
 mod bus;
 mod cascades;

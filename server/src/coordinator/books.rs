@@ -1,0 +1,190 @@
+//! Books of aggregates that are commanded again and again, kept in memory.
+//!
+//! Nothing is taken on trust: a kept book is used when the store says that nothing was added to
+//! its aggregate, which takes no look at the log. What decides about earlier events is an event of
+//! the same aggregate, so that nothing in the book can have changed either.
+
+use std::sync::Arc;
+
+use angzarr_proto::store::v1::{PendingView, ReadRequest, read_request};
+use angzarr_proto::v1::{Cover, EventBook, SequenceRange};
+use bytes::Bytes;
+use prost::Message;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+use super::load::{key_of, read_book};
+use super::validate::{self, Command};
+use super::{Coordinator, Error, cascade};
+use crate::handler::RawBook;
+use crate::registry::{Domain, Snapshots};
+
+/// What one book may take of all: long ones are sent to their handlers at a cost beside which
+/// that of reading is small.
+const SHARE: usize = 16;
+/// For the cache to begin with.
+const BOOK_BYTES: usize = 2048;
+
+/// Books of main, in which nothing is pending, and which begin with the first event: a snapshot
+/// may be taken away at any time.
+pub(super) struct Books {
+    /// `None` keeps nothing.
+    cache: Option<Kept>,
+    book_max: usize,
+}
+
+type Kept = Cache<Key, Arc<Book>, Size, DefaultHashBuilder>;
+
+/// Domain and root.
+type Key = (String, Vec<u8>);
+
+struct Book {
+    /// As they are stored.
+    pages: Vec<Bytes>,
+    next_sequence: u32,
+    bytes: usize,
+}
+
+impl Books {
+    /// Keeps about so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(bytes / BOOK_BYTES + 1)
+            .weight_capacity(bytes as u64)
+            .build()
+            .ok()
+            .filter(|_| bytes > 0);
+        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        Self {
+            cache: options.map(|options| Cache::with_options(options, Size, hasher, lifecycle)),
+            book_max: bytes / SHARE,
+        }
+    }
+
+    fn get(&self, key: &Key) -> Option<Arc<Book>> {
+        self.cache.as_ref()?.get(key)
+    }
+
+    fn keep(&self, key: Key, pages: Vec<Bytes>, next_sequence: u32) {
+        let Some(cache) = &self.cache else { return };
+        let bytes = pages.iter().map(Bytes::len).sum();
+        if bytes > self.book_max {
+            cache.remove(&key);
+            return;
+        }
+        let book = Book {
+            pages,
+            next_sequence,
+            bytes,
+        };
+        cache.insert(key, Arc::new(book));
+    }
+
+    fn forget(&self, key: &Key) {
+        if let Some(cache) = &self.cache {
+            cache.remove(key);
+        }
+    }
+}
+
+impl Coordinator {
+    /// The kept book of the aggregate that a command is for, with what was added since.
+    pub(super) async fn kept(&self, command: &Command) -> Result<Option<RawBook>, Error> {
+        let Some(key) = key(command) else {
+            return Ok(None);
+        };
+        let Some(kept) = self.books.get(&key) else {
+            return Ok(None);
+        };
+        let added = self.added(&command.cover, kept.next_sequence).await?;
+        let mut pages = kept.pages.clone();
+        if added.next_sequence != kept.next_sequence {
+            let usable = added.next_sequence > kept.next_sequence
+                && !cascade::holds_decision(&added.pages)?
+                && !cascade::holds_pending(&added.pages)?;
+            if !usable {
+                self.books.forget(&key);
+                return Ok(None);
+            }
+            pages.extend(added.pages);
+            self.books.keep(key, pages.clone(), added.next_sequence);
+        }
+        Ok(Some(RawBook {
+            cover: Some(command.cover.clone()),
+            snapshot: None,
+            pages,
+            next_sequence: added.next_sequence,
+        }))
+    }
+
+    /// Keeps the book that was read for a command, if books like it are kept.
+    pub(super) fn keep(
+        &self,
+        domain: &Domain,
+        command: &Command,
+        book: &RawBook,
+    ) -> Result<(), Error> {
+        // Who wants every snapshot wants those of others, too, as soon as they are there.
+        let Some(key) = key(command).filter(|_| domain.snapshots != Snapshots::Always) else {
+            return Ok(());
+        };
+        if book.snapshot.is_none() && !cascade::holds_pending(&book.pages)? {
+            self.books.keep(key, book.pages.clone(), book.next_sequence);
+        }
+        Ok(())
+    }
+
+    /// Adds the events that a command caused to the book it was decided on.
+    pub(super) fn keep_new(&self, command: &Command, decided_on: u32, new: &EventBook) {
+        let kept = key(command).and_then(|key| Some((self.books.get(&key)?, key)));
+        if let Some((kept, key)) = kept
+            && kept.next_sequence == decided_on
+            && !new.pages.is_empty()
+        {
+            let new_pages = new.pages.iter().map(|page| page.encode_to_vec().into());
+            let pages = kept.pages.iter().cloned().chain(new_pages).collect();
+            self.books.keep(key, pages, new.next_sequence);
+        }
+    }
+
+    /// The next load uses the snapshot that was stored.
+    pub(super) fn forget(&self, command: &Command) {
+        if let Some(key) = key(command) {
+            self.books.forget(&key);
+        }
+    }
+
+    async fn added(&self, cover: &Cover, from: u32) -> Result<RawBook, Error> {
+        let request = ReadRequest {
+            cover: Some(key_of(cover)),
+            selection: Some(read_request::Selection::Range(SequenceRange {
+                lower: from,
+                upper: None,
+            })),
+            pending: PendingView::Resolved.into(),
+            ..ReadRequest::default()
+        };
+        read_book(self.store.as_ref(), request).await
+    }
+}
+
+/// `None` for books that are not kept.
+fn key(command: &Command) -> Option<Key> {
+    let cover = &command.cover;
+    let kept = command.cascade_id.is_none() && validate::edition_name(cover).is_empty();
+    let root = cover.root.as_ref().filter(|_| kept)?;
+    Some((cover.domain.clone(), root.value.clone()))
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Key, Arc<Book>> for Size {
+    fn weight(&self, key: &Key, book: &Arc<Book>) -> u64 {
+        /// Of a place in the cache, a book and a page, about.
+        const OWN: usize = 256;
+        let pages = book.pages.len().saturating_mul(size_of::<Bytes>());
+        let parts = [key.0.len(), key.1.len(), book.bytes, pages, OWN];
+        parts.into_iter().fold(0, usize::saturating_add) as u64
+    }
+}
