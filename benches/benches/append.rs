@@ -63,6 +63,7 @@ fn append(criterion: &mut Criterion) {
 
         let store = tempfile::tempdir().unwrap();
         let engine = Arc::new(engine::open(store.path()).unwrap());
+        runtime.spawn(engine.deliver_answers());
         group.bench_function(BenchmarkId::new("engine", submitters), |bencher| {
             bencher.iter_custom(|appends| {
                 let workload = Arc::new(Workload::fresh(submitters, 256));

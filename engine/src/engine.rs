@@ -192,6 +192,14 @@ impl Engine {
         result
     }
 
+    /// Delivers the answers of large groups, until the engine is closed. To be run beside those
+    /// who wait for them, where it is cheaper to wake them than from the writer's thread, which
+    /// does it itself as long as nobody runs this.
+    pub fn deliver_answers(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut mail = self.queue.employ_courier();
+        async move { while mail.recv().await.is_some() {} }
+    }
+
     /// Ends the segment being written, if it holds anything; returns its first position.
     ///
     /// # Errors
@@ -296,6 +304,7 @@ impl Engine {
                 cause: "the writer panicked".to_owned(),
             })
         });
+        self.queue.dismiss_courier();
         self.workers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

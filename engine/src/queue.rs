@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::core::Core;
 use crate::error::{Error, Result};
@@ -14,6 +14,9 @@ use crate::types::Position;
 
 /// How long the writer waits for more before it takes the log to be idle.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// Fewer answers are delivered by the writer itself: their submitters hear of them sooner.
+const COURIER_MIN: usize = 4;
 
 /// A commit that waits for its answer.
 pub(crate) struct Request {
@@ -29,6 +32,27 @@ pub(crate) struct Request {
 /// An answer, and the commit it is to: memory is given back by the threads that asked for it, of
 /// which there are more than writers.
 pub(crate) type Answered = (Result<Committed>, Commit);
+
+/// An answer on its way to its submitter.
+pub(crate) struct Letter {
+    pub(crate) to: oneshot::Sender<Answered>,
+    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) answer: Answered,
+}
+
+/// The answers of one group. Whatever becomes of it, they are delivered: at the latest when it is
+/// dropped.
+pub(crate) struct Mail(pub(crate) Vec<Letter>);
+
+impl Drop for Mail {
+    fn drop(&mut self) {
+        for letter in self.0.drain(..) {
+            drop(letter.permit);
+            // Nobody waits any more when the submitter was cancelled.
+            let _ = letter.to.send(letter.answer);
+        }
+    }
+}
 
 /// What the writer is to do next.
 pub(crate) enum Work {
@@ -54,6 +78,8 @@ struct State {
     requests: VecDeque<Request>,
     seals: Vec<oneshot::Sender<Result<Option<Position>>>>,
     closed: bool,
+    /// Delivers the mail in place of the writer.
+    courier: Option<mpsc::UnboundedSender<Mail>>,
     /// Whether the writer waits.
     waiting: bool,
 }
@@ -90,6 +116,33 @@ impl Queue {
         let mut state = self.lock();
         state.closed = true;
         self.wake(state);
+    }
+
+    /// The mail to deliver from now on, until the writer ends.
+    pub(crate) fn employ_courier(&self) -> mpsc::UnboundedReceiver<Mail> {
+        let (courier, mail) = mpsc::unbounded_channel();
+        let mut state = self.lock();
+        if !state.closed {
+            state.courier = Some(courier);
+        }
+        mail
+    }
+
+    /// Has the answers of a group delivered.
+    pub(crate) fn post(&self, mail: Mail) {
+        if mail.0.len() < COURIER_MIN {
+            return;
+        }
+        let courier = self.lock().courier.clone();
+        if let Some(courier) = courier {
+            // When he is gone the mail comes back, and is delivered by being dropped.
+            let _ = courier.send(mail);
+        }
+    }
+
+    /// Whoever delivers the mail may go home when he has.
+    pub(crate) fn dismiss_courier(&self) {
+        self.lock().courier = None;
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -122,3 +122,71 @@ fn a_second_process_is_kept_out() {
     drop(engine);
     Engine::open(folder.path(), options()).unwrap();
 }
+
+/// Appends from many threads at once; each waits for its answer before the next.
+fn append_from_many(engine: &Engine) {
+    std::thread::scope(|scope| {
+        for n in 0..32 {
+            scope.spawn(move || {
+                for sequence in 0..20 {
+                    let expected = Expected::Next(Sequence::new(sequence));
+                    append(engine, &key(n), expected, &["one"]).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn everybody_is_answered_whoever_delivers_the_answers() {
+    type Deliver = fn(&Engine) -> Option<std::thread::JoinHandle<()>>;
+    let nobody: Deliver = |_| None;
+    let gone: Deliver = |engine| {
+        drop(engine.deliver_answers());
+        None
+    };
+    let to_the_end: Deliver = |engine| {
+        let delivery = engine.deliver_answers();
+        Some(std::thread::spawn(move || block_on(delivery)))
+    };
+    // Two of whom the first is not needed any more.
+    let relieved: Deliver = |engine| {
+        let first = engine.deliver_answers();
+        let delivery = engine.deliver_answers();
+        Some(std::thread::spawn(move || {
+            block_on(first);
+            block_on(delivery);
+        }))
+    };
+    for deliver in [nobody, gone, to_the_end, relieved] {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path(), options()).unwrap();
+        let delivery = deliver(&engine);
+        append_from_many(&engine);
+        engine.close().unwrap();
+        // It ends with the engine.
+        if let Some(delivery) = delivery {
+            delivery.join().unwrap();
+        }
+        for n in 0..32 {
+            assert_eq!(read(&engine, &key(n)).len(), 20);
+        }
+    }
+}
+
+/// Leaves while answers are on their way to it.
+#[test]
+fn answers_outlive_who_was_to_deliver_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path(), options()).unwrap();
+    let delivery = engine.deliver_answers();
+    std::thread::scope(|scope| {
+        let appending = scope.spawn(|| append_from_many(&engine));
+        // Takes nothing of what is posted to it, which everybody would wait for.
+        while engine.position() < Position::new(8) {
+            std::thread::yield_now();
+        }
+        drop(delivery);
+        appending.join().unwrap();
+    });
+}

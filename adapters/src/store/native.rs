@@ -61,9 +61,13 @@ impl NativeStore {
         Ok(Self::over(Arc::new(Engine::open(folder, options)?), limits))
     }
 
-    /// A store over an engine that is open already.
+    /// A store over an engine that is open already. Within a tokio runtime its answers come from
+    /// there.
     #[must_use]
     pub fn over(engine: Arc<Engine>, limits: Limits) -> Self {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(engine.deliver_answers());
+        }
         Self {
             engine,
             limits,

@@ -14,7 +14,7 @@ use crate::index::{Base, Index};
 use crate::limits;
 use crate::log::{self, Opened, Sizes};
 use crate::options::{Durability, IndexKind, Options};
-use crate::queue::{Queue, Request, Work};
+use crate::queue::{Letter, Mail, Queue, Request, Work};
 use crate::sealing::{Control, Sealer};
 use crate::shared::{Readable, Shared};
 use crate::types::Position;
@@ -192,11 +192,9 @@ pub(super) fn run_writer(mut core: Core, queue: &Queue, after_group: impl Fn()) 
                 let answers = core.step(&group, bytes);
                 let commits = group.into_iter().map(|(commit, _)| commit);
                 let answers = answers.into_iter().zip(commits);
-                for ((answer, permit), answered) in waiting.into_iter().zip(answers) {
-                    drop(permit);
-                    // Nobody waits any more when the submitter was cancelled.
-                    let _ = answer.send(answered);
-                }
+                let letters = waiting.into_iter().zip(answers);
+                let letters = letters.map(|((to, permit), answer)| Letter { to, permit, answer });
+                queue.post(Mail(letters.collect()));
                 after_group();
             }
             Work::Seal(answer) => {

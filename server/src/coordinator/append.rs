@@ -14,7 +14,7 @@ use super::compensation::origins_cover;
 use super::load::{key_of, read_book};
 use super::standing::Anchor;
 use super::validate::Command;
-use super::{Coordinator, Error, cascade, sync_mode};
+use super::{Coordinator, Error, sync_mode};
 use crate::framework;
 use crate::handler::RawBook;
 
@@ -38,6 +38,7 @@ pub(super) struct NewEvents {
 
 impl NewEvents {
     /// Numbers the pages of a handler's answer; cover, correlation id and ext are the request's.
+    /// There is a snapshot only of a book in which nothing is pending.
     pub(super) fn of_command(
         command: &Command,
         prior: &RawBook,
@@ -45,8 +46,8 @@ impl NewEvents {
         snapshot: Option<Snapshot>,
     ) -> Result<Self, Error> {
         number(&mut pages, prior.next_sequence)?;
-        // A pending event may still come or go, and then this state is none of the aggregate's.
-        let settled = command.cascade_id.is_none() && !cascade::holds_pending(&prior.pages)?;
+        // An event of a cascade may still go, and then this state is none of the aggregate's.
+        let settled = command.cascade_id.is_none();
         Ok(Self {
             cover: command.cover.clone(),
             snapshot: snapshot

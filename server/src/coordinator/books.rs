@@ -35,8 +35,8 @@ pub(super) struct Books {
 
 type Kept = Cache<Key, Arc<Book>, Size, DefaultHashBuilder>;
 
-/// Domain and root.
-type Key = (String, Vec<u8>);
+/// Root and domain.
+type Key = Box<[u8]>;
 
 struct Book {
     /// As they are stored.
@@ -117,21 +117,14 @@ impl Coordinator {
         }))
     }
 
-    /// Keeps the book that was read for a command, if books like it are kept.
-    pub(super) fn keep(
-        &self,
-        domain: &Domain,
-        command: &Command,
-        book: &RawBook,
-    ) -> Result<(), Error> {
+    /// Keeps the book that was read for a command, in which nothing is pending, if books like it
+    /// are kept.
+    pub(super) fn keep(&self, domain: &Domain, command: &Command, book: &RawBook) {
         // Who wants every snapshot wants those of others, too, as soon as they are there.
-        let Some(key) = key(command).filter(|_| domain.snapshots != Snapshots::Always) else {
-            return Ok(());
-        };
-        if book.snapshot.is_none() && !cascade::holds_pending(&book.pages)? {
+        let keeps = domain.snapshots != Snapshots::Always && book.snapshot.is_none();
+        if let Some(key) = key(command).filter(|_| keeps) {
             self.books.keep(key, book.pages.clone(), book.next_sequence);
         }
-        Ok(())
     }
 
     /// Adds the events that a command caused to the book it was decided on.
@@ -173,7 +166,11 @@ fn key(command: &Command) -> Option<Key> {
     let cover = &command.cover;
     let kept = command.cascade_id.is_none() && validate::edition_name(cover).is_empty();
     let root = cover.root.as_ref().filter(|_| kept)?;
-    Some((cover.domain.clone(), root.value.clone()))
+    Some(
+        [root.value.as_slice(), cover.domain.as_bytes()]
+            .concat()
+            .into(),
+    )
 }
 
 #[derive(Clone)]
@@ -184,7 +181,7 @@ impl Weighter<Key, Arc<Book>> for Size {
         /// Of a place in the cache, a book and a page, about.
         const OWN: usize = 256;
         let pages = book.pages.len().saturating_mul(size_of::<Bytes>());
-        let parts = [key.0.len(), key.1.len(), book.bytes, pages, OWN];
+        let parts = [key.len(), book.bytes, pages, OWN];
         parts.into_iter().fold(0, usize::saturating_add) as u64
     }
 }

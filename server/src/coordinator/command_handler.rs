@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::append::NewEvents;
 use super::divergence::check_divergence;
+use super::load::Loaded;
 use super::run::{Refusal, Run};
 use super::validate::{self, Command};
 use super::{Coordinator, Error};
@@ -63,8 +64,8 @@ impl Coordinator {
 
     /// One pass over the steps from loading to storing.
     async fn decide(&self, domain: &Domain, command: &Command) -> Result<Outcome, Error> {
-        let stored = self.load(domain, command).await?;
-        let prior = self.upcast(stored).await?;
+        let Loaded { book, settled } = self.load(domain, command).await?;
+        let prior = self.upcast(book).await?;
         check_divergence(command, &prior)?;
         let stale_at = self.check_sequence(command, &prior).await?;
         let (pages, snapshot) = match self.execute(domain, command, &prior).await? {
@@ -73,10 +74,12 @@ impl Coordinator {
             Answer::Notification(notification) => return Ok(Outcome::Notification(notification)),
         };
         let snapshot = snapshot.filter(|_| domain.snapshots != Snapshots::Never);
-        let new = NewEvents::of_command(command, &prior, pages, snapshot)?;
+        let new = NewEvents::of_command(command, &prior, pages, snapshot.filter(|_| settled))?;
         self.check_fields(domain, command, stale_at, &prior, &new)
             .await?;
-        self.check_cascades(domain, command, &prior, &new).await?;
+        if !settled {
+            self.check_cascades(domain, command, &prior, &new).await?;
+        }
         let leaves_snapshot = new.snapshot.is_some();
         let (book, known) = self.append_once(new).await?;
         if known {

@@ -8,18 +8,29 @@ use super::{Coordinator, Error, cascade};
 use crate::handler::RawBook;
 use crate::registry::{Domain, Snapshots};
 
+/// What a command is decided on.
+pub(super) struct Loaded {
+    pub(super) book: RawBook,
+    /// Whether none of its pages may still come or go.
+    pub(super) settled: bool,
+}
+
 impl Coordinator {
     /// Reads what the handler decides on: the newest usable snapshot and the pages after it,
     /// pending state resolved for the cascade of the command.
-    pub(super) async fn load(&self, domain: &Domain, command: &Command) -> Result<RawBook, Error> {
-        if let Some(kept) = self.kept(command).await? {
-            return Ok(kept);
+    pub(super) async fn load(&self, domain: &Domain, command: &Command) -> Result<Loaded, Error> {
+        if let Some(book) = self.kept(command).await? {
+            let settled = true;
+            return Ok(Loaded { book, settled });
         }
         let book = self
             .load_at(domain, &command.cover, command.cascade_id.clone(), None)
             .await?;
-        self.keep(domain, command, &book)?;
-        Ok(book)
+        let settled = !cascade::holds_pending(&book.pages)?;
+        if settled {
+            self.keep(domain, command, &book);
+        }
+        Ok(Loaded { book, settled })
     }
 
     /// The same for another cascade or an earlier point.

@@ -25,7 +25,8 @@ pub(super) struct Turn {
     _place: Place,
 }
 
-type Key = (String, String, Vec<u8>);
+/// Length and text of domain and edition, then the root.
+type Key = Arc<[u8]>;
 
 #[derive(Debug, Default)]
 struct Line {
@@ -53,6 +54,13 @@ impl Queues {
     /// Waits for the turn of this request on its aggregate, first come first served.
     pub(super) async fn enter(&self, cover: &Cover) -> Result<Turn, Error> {
         let (place, mutex) = self.queue(cover)?;
+        // Never before those who wait: what is let go of is theirs at once.
+        if let Ok(guard) = Arc::clone(&mutex).try_lock_owned() {
+            return Ok(Turn {
+                _guard: guard,
+                _place: place,
+            });
+        }
         let guard = tokio::time::timeout(self.wait_max, mutex.lock_owned())
             .await
             .map_err(|_| {
@@ -70,16 +78,7 @@ impl Queues {
     }
 
     fn queue(&self, cover: &Cover) -> Result<(Place, Arc<tokio::sync::Mutex<()>>), Error> {
-        let root = cover
-            .root
-            .as_ref()
-            .map(|root| root.value.clone())
-            .unwrap_or_default();
-        let key = (
-            cover.domain.clone(),
-            validate::edition_name(cover).to_owned(),
-            root,
-        );
+        let key = key_of(cover);
         let mut lines = lock(&self.lines);
         let line = lines.entry(key.clone()).or_default();
         if line.places >= self.depth_max {
@@ -112,6 +111,21 @@ impl Drop for Place {
             }
         }
     }
+}
+
+fn key_of(cover: &Cover) -> Key {
+    let root = cover.root.as_ref().map_or(&[][..], |root| &root.value);
+    let edition = validate::edition_name(cover);
+    let lens = [cover.domain.len(), edition.len()].map(usize::to_be_bytes);
+    let [domain_len, edition_len] = &lens;
+    let parts: [&[u8]; 5] = [
+        domain_len,
+        cover.domain.as_bytes(),
+        edition_len,
+        edition.as_bytes(),
+        root,
+    ];
+    parts.concat().into()
 }
 
 fn lock(lines: &Mutex<HashMap<Key, Line>>) -> MutexGuard<'_, HashMap<Key, Line>> {

@@ -42,11 +42,8 @@ impl Coordinator {
         command: Command,
         run: Run<'_>,
     ) -> Result<CommandResponse, Refusal> {
-        if let Some(deletion) = Box::pin(self.delete_edition(&command)).await? {
-            return Ok(respond(deletion));
-        }
-        if let Some(settlement) = Box::pin(self.settle_cascade(&command)).await? {
-            return Ok(respond(settlement));
+        if let Some(done) = self.administer(&command).await? {
+            return Ok(respond(done));
         }
         let own = Waiting::of(command.mode, command.error_mode, command.cascade_id.clone());
         let shared = run
@@ -78,6 +75,18 @@ impl Coordinator {
         })
     }
 
+    /// Does what a command asks for that concerns no aggregate.
+    async fn administer(&self, command: &Command) -> Result<Option<EventBook>, Error> {
+        let first = command.book.pages.first();
+        if !first.is_some_and(validate::is_administrative) {
+            return Ok(None);
+        }
+        if let Some(deletion) = Box::pin(self.delete_edition(command)).await? {
+            return Ok(Some(deletion));
+        }
+        Box::pin(self.settle_cascade(command)).await
+    }
+
     async fn carry_out_and_react(
         &self,
         command: &Command,
@@ -101,7 +110,9 @@ impl Coordinator {
         if let Some(guard) = &guard {
             guard.stored(&book);
         }
-        self.react(&book, run).await.map_err(Refusal::Reaction)?;
+        if run.waiting.is_some() {
+            self.react(&book, run).await.map_err(Refusal::Reaction)?;
+        }
         Ok(book)
     }
 

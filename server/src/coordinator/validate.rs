@@ -239,7 +239,7 @@ pub(super) fn payload_of(book: &CommandBook) -> Option<&Any> {
 }
 
 /// Whether the page asks for something that concerns no aggregate.
-fn is_administrative(page: &CommandPage) -> bool {
+pub(super) fn is_administrative(page: &CommandPage) -> bool {
     matches!(
         &page.payload,
         Some(command_page::Payload::Command(any)) if matches!(

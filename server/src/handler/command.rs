@@ -89,7 +89,7 @@ impl CommandHandler {
             .call(HANDLE, correlation_id, |dialect| {
                 Arc::new(RawContextualCommand {
                     events: Some(sendable(dialect)),
-                    command: Some(command_for_peer(command, dialect)),
+                    command: command_for_peer(command, dialect),
                 })
             })
             .await?;

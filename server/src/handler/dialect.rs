@@ -53,8 +53,15 @@ pub(super) fn pages_for_peer(pages: &[Bytes], dialect: Dialect) -> Result<Vec<By
         .collect()
 }
 
-/// Brings a command into a handler's dialect, whatever dialect it came in.
-pub(super) fn command_for_peer(command: &CommandBook, dialect: Dialect) -> CommandBook {
+/// Brings a command into a handler's dialect, whatever dialect it came in, and encodes it.
+pub(super) fn command_for_peer(command: &CommandBook, dialect: Dialect) -> Bytes {
+    let named = command.pages.iter().any(|page| match &page.payload {
+        Some(command_page::Payload::Command(any)) => framework::name(&any.type_url).is_some(),
+        _ => false,
+    });
+    if !named {
+        return command.encode_to_vec().into();
+    }
     let mut command = command.clone();
     for page in &mut command.pages {
         if let CommandPage {
@@ -65,7 +72,7 @@ pub(super) fn command_for_peer(command: &CommandBook, dialect: Dialect) -> Comma
             translate_any(any, dialect);
         }
     }
-    command
+    command.encode_to_vec().into()
 }
 
 pub(super) fn page_for_peer(page: &Bytes, dialect: Dialect) -> Result<Bytes, Malformed> {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use angzarr_proto::v1::{CascadeErrorMode, CommandBook, Cover, EventBook, Snapshot, SyncMode};
+use angzarr_proto::v1::{CascadeErrorMode, Cover, EventBook, Snapshot, SyncMode};
 use bytes::Bytes;
 
 /// `EventBook` with its pages left encoded, so that stored bytes reach a peer as they are.
@@ -25,8 +25,9 @@ pub struct RawBook {
 pub(super) struct RawContextualCommand {
     #[prost(message, optional, tag = "1")]
     pub(super) events: Option<RawBook>,
-    #[prost(message, optional, tag = "2")]
-    pub(super) command: Option<CommandBook>,
+    /// An encoded `CommandBook`.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) command: Bytes,
 }
 
 /// `FactRequest` over a [`RawBook`].
