@@ -164,6 +164,12 @@ impl Registry {
         self
     }
 
+    /// Whether what is stored may refer to payloads in an object store.
+    #[must_use]
+    pub fn keeps_payloads_elsewhere(&self) -> bool {
+        self.claim_check.is_some()
+    }
+
     /// Puts large payloads of a request aside. The guard is to be held until it is stored.
     ///
     /// # Errors

@@ -127,12 +127,14 @@ impl Coordinator {
         }
     }
 
-    /// Adds the events that a command caused to the book it was decided on.
+    /// Adds the events that a command caused to the book it was decided on. Not where large
+    /// payloads may have been put elsewhere: the next load adds what is stored.
     pub(super) fn keep_new(&self, command: &Command, decided_on: u32, new: &EventBook) {
         let kept = key(command).and_then(|key| Some((self.books.get(&key)?, key)));
         if let Some((kept, key)) = kept
             && kept.next_sequence == decided_on
             && !new.pages.is_empty()
+            && !self.registry.keeps_payloads_elsewhere()
         {
             let new_pages = new.pages.iter().map(|page| page.encode_to_vec().into());
             let pages = kept.pages.iter().cloned().chain(new_pages).collect();

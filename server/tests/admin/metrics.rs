@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use angzarr_proto::v1::MergeStrategy;
 use http::{Method, StatusCode};
 
-use crate::server::{Server, command};
+use crate::server::{Server, command, cover};
 
 impl Server {
     /// Each line of `/metrics`: name with labels, and value.
@@ -41,6 +41,10 @@ async fn what_was_done_is_counted_under_the_published_names() {
     commands.handle_command(add).await.unwrap_err();
     let stale = command(1, "Add", 0, MergeStrategy::MergeManual);
     commands.handle_command(stale).await.unwrap_err();
+    // Commands keep in memory what they decided on; questions are read.
+    for _ in 0..2 {
+        assert_eq!(server.book(cover(1)).await.pages.len(), 1);
+    }
     let after = server.figures().await;
     for (name, labels, gained) in [
         (
