@@ -226,12 +226,15 @@ impl Window {
     }
 
     /// Reads about so many bytes, none of them from `limit` on. Where nobody holds a frame of what
-    /// was read before, its memory is used again.
+    /// was read before, its memory is used again, unless it is far too large: a reader that waits
+    /// at the end of the log keeps no more than it has last read.
     fn fill(&mut self, segment: &Segment, from: Address, len: usize, limit: Address) -> Result<()> {
         let settled = limit.get().saturating_sub(from.get());
         let len = usize::try_from(settled).map_or(len, |settled| len.min(settled));
         let mut buffer = std::mem::take(&mut self.bytes)
             .try_into_mut()
+            .ok()
+            .filter(|buffer| buffer.capacity() <= 2 * len.max(SMALL_WINDOW))
             .unwrap_or_default();
         segment.read_into(&mut buffer, from, len)?;
         self.bytes = buffer.freeze();
