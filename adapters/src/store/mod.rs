@@ -2,6 +2,7 @@ use std::pin::Pin;
 
 use angzarr_proto::frame;
 use angzarr_proto::store::v1 as pb;
+use angzarr_proto::v1::{Cover, SequenceRange};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 
@@ -43,6 +44,27 @@ pub trait EventStore: Send + Sync + 'static {
 
     /// Reads one aggregate on one timeline. An unknown aggregate is empty, not an error.
     async fn read(&self, request: pb::ReadRequest) -> Result<ReadStream>;
+    /// The sequence that the next event of an aggregate gets: 0 for an unknown one.
+    async fn next_sequence(&self, cover: &Cover) -> Result<u32> {
+        // One page is read for the sake of what comes with it.
+        let first = SequenceRange {
+            lower: 0,
+            upper: Some(0),
+        };
+        let request = pb::ReadRequest {
+            cover: Some(Cover {
+                domain: cover.domain.clone(),
+                root: cover.root.clone(),
+                edition: cover.edition.clone(),
+                ..Cover::default()
+            }),
+            selection: Some(pb::read_request::Selection::Range(first)),
+            ..pb::ReadRequest::default()
+        };
+        let mut chunks = self.read(request).await?;
+        let answer = chunks.next().await.transpose()?;
+        Ok(answer.map_or(0, |answer| answer.next_sequence))
+    }
     /// Reads the whole store up to what is committed now.
     async fn read_all(&self, request: pb::ReadAllRequest) -> Result<RecordStream>;
     /// Reads the whole store and goes on with what is committed later.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use angzarr_engine::{Engine, Options};
 use angzarr_proto::store::v1 as pb;
+use angzarr_proto::v1::Cover;
 
 pub use backup::backup_of;
 
@@ -90,6 +91,11 @@ impl EventStore for NativeStore {
 
     async fn read(&self, request: pb::ReadRequest) -> Result<ReadStream> {
         self.read_pages(request).await
+    }
+
+    async fn next_sequence(&self, cover: &Cover) -> Result<u32> {
+        let (key, divergence) = convert::key("cover", Some(cover))?;
+        Ok(self.engine.aggregate(&key, divergence)?.next().get())
     }
 
     async fn read_all(&self, request: pb::ReadAllRequest) -> Result<RecordStream> {

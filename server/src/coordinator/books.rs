@@ -96,10 +96,11 @@ impl Coordinator {
         let Some(kept) = self.books.get(&key) else {
             return Ok(None);
         };
-        let added = self.added(&command.cover, kept.next_sequence).await?;
         let mut pages = kept.pages.clone();
-        if added.next_sequence != kept.next_sequence {
-            let usable = added.next_sequence > kept.next_sequence
+        let mut next_sequence = kept.next_sequence;
+        if self.store.next_sequence(&command.cover).await? != next_sequence {
+            let added = self.added(&command.cover, next_sequence).await?;
+            let usable = added.next_sequence > next_sequence
                 && !cascade::holds_decision(&added.pages)?
                 && !cascade::holds_pending(&added.pages)?;
             if !usable {
@@ -107,13 +108,14 @@ impl Coordinator {
                 return Ok(None);
             }
             pages.extend(added.pages);
-            self.books.keep(key, pages.clone(), added.next_sequence);
+            next_sequence = added.next_sequence;
+            self.books.keep(key, pages.clone(), next_sequence);
         }
         Ok(Some(RawBook {
             cover: Some(command.cover.clone()),
             snapshot: None,
             pages,
-            next_sequence: added.next_sequence,
+            next_sequence,
         }))
     }
 

@@ -201,9 +201,7 @@ impl Coordinator {
         let mut state = read_book(self.store.as_ref(), request).await?;
         state.cover = Some(cover.clone());
         let book = self.upcast_for_reaction(&trigger.book).await?;
-        let destinations = self
-            .destinations(manager, &source.cover, run.cascade_id)
-            .await?;
+        let destinations = self.destinations(manager, &source.cover).await?;
         let call = manager.reactor.process(&book, &state, &destinations);
         let call = call.instrument(span("orchestration.execute", manager, &book));
         let mut response = call.await?;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use angzarr_proto::store::v1::{ReadRequest, read_request};
-use angzarr_proto::v1::{Cover, SagaResponse, SequenceRange};
+use angzarr_proto::v1::{Cover, SagaResponse};
 use tracing::Instrument;
 
 use super::delivery::Trigger;
 use super::emission::Source;
-use super::load::{key_of, read_book};
+use super::load::key_of;
 use super::projector::span;
 use super::run::Run;
 use super::{Coordinator, Error};
@@ -79,9 +78,7 @@ impl Coordinator {
         run: Run<'_>,
     ) -> Result<SagaResponse, Error> {
         let book = self.upcast_for_reaction(&trigger.book).await?;
-        let destinations = self
-            .destinations(saga, &trigger.cover(), run.cascade_id)
-            .await?;
+        let destinations = self.destinations(saga, &trigger.cover()).await?;
         let call = saga.reactor.translate(&book, &destinations, run.mode());
         let call = call.instrument(span("orchestration.execute", saga, &book));
         let response = call.await?;
@@ -96,7 +93,6 @@ impl Coordinator {
         &self,
         reaction: &Reaction,
         source: &Cover,
-        cascade_id: Option<&str>,
     ) -> Result<BTreeMap<String, u32>, Error> {
         let mut destinations = BTreeMap::new();
         for target in &reaction.targets {
@@ -104,18 +100,8 @@ impl Coordinator {
                 domain: target.clone(),
                 ..key_of(source)
             };
-            // One page is read for the sake of the next sequence.
-            let request = ReadRequest {
-                cover: Some(cover),
-                selection: Some(read_request::Selection::Range(SequenceRange {
-                    lower: 0,
-                    upper: Some(0),
-                })),
-                cascade_id: cascade_id.map(str::to_owned),
-                ..ReadRequest::default()
-            };
-            let book = read_book(self.store.as_ref(), request).await?;
-            destinations.insert(target.clone(), book.next_sequence);
+            let next = self.store.next_sequence(&cover).await?;
+            destinations.insert(target.clone(), next);
         }
         Ok(destinations)
     }

@@ -105,6 +105,10 @@ metered!(
             metrics::storage(operation, self.0.record_frames(request, stay)).await
         }
 
+        async fn next_sequence(&self, cover: &Cover) -> Result<u32, StoreError> {
+            self.0.next_sequence(cover).await
+        }
+
         async fn backup(&self, request: pb::BackupRequest) -> Result<BackupStream, StoreError> {
             metrics::storage("backup", self.0.backup(request)).await
         }
