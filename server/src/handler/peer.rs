@@ -1,5 +1,4 @@
 use std::error::Error as _;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -206,7 +205,7 @@ impl Peer {
         correlation_id: &str,
         body: Arc<M>,
     ) -> Result<Bytes, Error> {
-        let path = PathAndQuery::from_str(&dialect.method_path(method.service, method.name))
+        let path = PathAndQuery::try_from(dialect.method_path(method.service, method.name))
             .map_err(|error| self.nonsense(error.to_string()))?;
         let mut delays = self.settings.retries.delays();
         let mut attempts = 1;
