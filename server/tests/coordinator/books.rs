@@ -2,8 +2,9 @@
 //! memory.
 
 use angzarr_proto::store::v1::{AggregateAppend, AppendRequest};
-use angzarr_proto::v1::CommandRequest;
+use angzarr_proto::v1::{CommandRequest, EventPage, Revocation, event_page};
 use angzarr_server::coordinator::Settings;
+use angzarr_server::framework;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -15,16 +16,33 @@ const ROOTS: u8 = 3;
 const CASCADES: [&str; 2] = ["checkout", "refund"];
 
 /// Stores an event past the coordinator.
-async fn elsewhere(world: &World, root: u8, amount: u32) {
+async fn elsewhere(world: &World, root: u8, page: EventPage) {
     let request = AppendRequest {
         writes: vec![AggregateAppend {
             cover: Some(cover(root)),
-            pages: vec![added(amount)],
+            pages: vec![page],
             ..AggregateAppend::default()
         }],
         ..AppendRequest::default()
     };
     world.store.append(request).await.unwrap();
+}
+
+/// Takes back an event, whether it was committed long ago or is the newest.
+fn revoking(root: u8, sequence: u32) -> EventPage {
+    let revocation = Revocation {
+        target: Some(cover(root)),
+        sequences: vec![sequence],
+        reason: "test".to_owned(),
+        ..Revocation::default()
+    };
+    EventPage {
+        payload: Some(event_page::Payload::Event(framework::pack(
+            "Revocation",
+            &revocation,
+        ))),
+        ..EventPage::default()
+    }
 }
 
 /// Sends a command outside of any cascade and compares what its handler got with what a query
@@ -56,7 +74,14 @@ async fn run(world: &World, rng: &mut StdRng, step: usize) {
         0..55 => check(world, root, at_head(root, add(amount)), &what).await,
         55..60 => check(world, root, at_head(root, plain("Nothing")), &what).await,
         60..65 => check(world, root, at_head(root, plain("Reject")), &what).await,
-        65..75 => elsewhere(world, root, amount).await,
+        65..72 => elsewhere(world, root, added(amount)).await,
+        72..75 => {
+            let next = world.book(cover(root)).await.next_sequence;
+            if let Some(last) = next.checked_sub(1) {
+                let page = revoking(root, rng.random_range(0..=last));
+                elsewhere(world, root, page).await;
+            }
+        }
         75..85 => {
             let _ = world
                 .send(in_cascade(at_head(root, add(amount)), cascade))
