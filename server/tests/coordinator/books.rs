@@ -143,7 +143,6 @@ async fn s10_who_wants_every_snapshot_gets_that_of_somebody_else() {
     let request = PutSnapshotRequest {
         cover: Some(cover(1)),
         snapshot: Some(snapshot),
-        ..PutSnapshotRequest::default()
     };
     world.store.put_snapshot(request).await.unwrap();
     world.add(1, 4).await;
