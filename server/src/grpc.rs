@@ -1,18 +1,21 @@
 //! The endpoint: every service on every listener, in every dialect, with health, reflection
 //! and, beside gRPC, plain HTTP.
 
+mod dispatch;
+
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use angzarr_proto::{Dialect, FILE_DESCRIPTOR_SET, descriptor_set};
+use dispatch::Dispatch;
 use futures::future::try_join_all;
 use http::{Request, Response};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -24,6 +27,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
+use crate::cork::Corked;
 use crate::dialect_layer::to_canonical;
 use crate::health::Health;
 use crate::json::Json;
@@ -72,6 +76,7 @@ pub enum ServeError {
 /// the package of each [`Dialect`].
 pub struct GrpcServer {
     routes: RoutesBuilder,
+    dispatch: Dispatch,
     names: Vec<String>,
     reporter: HealthReporter,
     message_bytes_max: usize,
@@ -86,6 +91,7 @@ impl GrpcServer {
     pub fn new(message_bytes_max: usize) -> Self {
         Self {
             routes: Routes::builder(),
+            dispatch: Dispatch::default(),
             names: Vec::new(),
             reporter: HealthReporter::new(),
             message_bytes_max,
@@ -131,6 +137,7 @@ impl GrpcServer {
         S::Future: Send + 'static,
     {
         self.names.extend(names_in_every_dialect(S::NAME));
+        self.dispatch.add(S::NAME, service.clone());
         self.routes.add_service(service);
         self
     }
@@ -171,9 +178,14 @@ impl GrpcServer {
         let routes = Routes::from(router.fallback(rest::unknown)).prepare();
         health.set_serving(true).await;
 
+        let endpoint = Endpoint {
+            dispatch: self.dispatch,
+            routes,
+            tls: self.tls,
+        };
         let serving = listeners
             .into_iter()
-            .map(|listener| serve_on(listener, routes.clone(), self.tls.clone(), shutdown.clone()));
+            .map(|listener| serve_on(listener, endpoint.clone(), shutdown.clone()));
         let drained = async {
             shutdown.cancelled().await;
             health.set_serving(false).await;
@@ -231,20 +243,32 @@ fn names_in_every_dialect(name: &str) -> Vec<String> {
     }
 }
 
+/// What every listener serves.
+#[derive(Clone)]
+struct Endpoint {
+    dispatch: Dispatch,
+    routes: Routes,
+    /// On TCP addresses.
+    tls: Option<ServerTlsConfig>,
+}
+
 async fn serve_on(
     listener: Listener,
-    routes: Routes,
-    tls: Option<ServerTlsConfig>,
+    endpoint: Endpoint,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     match listener {
         Listener::Tcp(listener) => {
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            serve_incoming(incoming, routes, tls, shutdown).await
+            serve_incoming(incoming, endpoint, shutdown).await
         }
         Listener::Unix(listener, path) => {
             let _socket = SocketFile(path);
-            serve_incoming(UnixListenerStream::new(listener), routes, None, shutdown).await
+            let plain = Endpoint {
+                tls: None,
+                ..endpoint
+            };
+            serve_incoming(UnixListenerStream::new(listener), plain, shutdown).await
         }
     }
 }
@@ -262,15 +286,14 @@ impl Drop for SocketFile {
 
 async fn serve_incoming<I, C>(
     incoming: I,
-    routes: Routes,
-    tls: Option<ServerTlsConfig>,
+    endpoint: Endpoint,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError>
 where
     I: Stream<Item = io::Result<C>>,
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let server = match tls {
+    let server = match endpoint.tls {
         Some(tls) => Server::builder().tls_config(tls)?,
         None => Server::builder(),
     };
@@ -285,8 +308,12 @@ where
         .layer(MapRequestLayer::new(to_canonical::<Body>))
         .layer(RpcSpans)
         .layer(MapResponseLayer::new(rephrase_response))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+        .layer(endpoint.dispatch)
+        .add_routes(endpoint.routes)
+        .serve_with_incoming_shutdown(
+            incoming.map(|stream| stream.map(Corked::new)),
+            shutdown.cancelled_owned(),
+        )
         .await?;
     Ok(())
 }

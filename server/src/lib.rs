@@ -6,6 +6,7 @@ pub mod claim_check;
 pub mod cli;
 pub mod config;
 pub mod coordinator;
+mod cork;
 pub mod demo;
 mod dialect_layer;
 pub mod embedded;

@@ -11,10 +11,10 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 /// The message is shared so that a retry copies nothing; the answer is decoded by the caller,
 /// who can then tell a peer's status from bytes that make no sense.
 #[derive(Debug)]
-pub(super) struct SharedCodec<M>(PhantomData<fn() -> M>);
+pub(crate) struct SharedCodec<M>(PhantomData<fn() -> M>);
 
 impl<M> SharedCodec<M> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(PhantomData)
     }
 }
@@ -35,7 +35,7 @@ impl<M: Message + Send + Sync + 'static> Codec for SharedCodec<M> {
 }
 
 #[derive(Debug)]
-pub(super) struct SharedEncoder<M>(PhantomData<fn() -> M>);
+pub(crate) struct SharedEncoder<M>(PhantomData<fn() -> M>);
 
 impl<M: Message + Send + Sync + 'static> Encoder for SharedEncoder<M> {
     type Item = Arc<M>;
@@ -48,7 +48,7 @@ impl<M: Message + Send + Sync + 'static> Encoder for SharedEncoder<M> {
 }
 
 #[derive(Debug)]
-pub(super) struct BytesDecoder;
+pub(crate) struct BytesDecoder;
 
 impl Decoder for BytesDecoder {
     type Item = Bytes;

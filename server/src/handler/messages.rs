@@ -22,12 +22,12 @@ pub struct RawBook {
 
 /// `ContextualCommand` over a [`RawBook`].
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct RawContextualCommand {
+pub(crate) struct RawContextualCommand {
     #[prost(message, optional, tag = "1")]
-    pub(super) events: Option<RawBook>,
+    pub(crate) events: Option<RawBook>,
     /// An encoded `CommandBook`.
     #[prost(bytes = "bytes", tag = "2")]
-    pub(super) command: Bytes,
+    pub(crate) command: Bytes,
 }
 
 /// `FactRequest` over a [`RawBook`].

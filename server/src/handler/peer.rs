@@ -7,12 +7,11 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::sync::Semaphore;
-use tonic::client::Grpc;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::codec::SharedCodec;
+use super::connection::Connection;
 use super::{Error, Retries, trace};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,29 +59,22 @@ pub(super) struct Served {
 #[derive(Debug)]
 pub(super) struct Peer {
     settings: PeerSettings,
-    channel: Channel,
+    connection: Connection,
     permits: Semaphore,
     /// The dialect that last served a call.
     learned: Mutex<Option<Dialect>>,
 }
 
 impl Peer {
-    /// Checks the address; does not connect. Must be called within a tokio runtime.
+    /// Checks the address; does not connect.
     pub(super) fn new(settings: PeerSettings) -> Result<Self, String> {
-        let endpoint = Endpoint::from_shared(settings.address.clone())
-            .map_err(|error| {
-                format!(
-                    "address `{}` of {}: {error}",
-                    settings.address, settings.peer
-                )
-            })?
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
-            .tcp_nodelay(true);
-        let channel = endpoint.connect_lazy();
+        let PeerSettings { peer, address, .. } = &settings;
+        let connection = Connection::new(address, CONNECT_TIMEOUT.min(settings.timeout))
+            .map_err(|error| format!("address `{address}` of {peer}: {error}"))?;
         let permits = Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
             settings,
-            channel,
+            connection,
             permits,
             learned: Mutex::new(None),
         })
@@ -241,8 +233,8 @@ impl Peer {
         correlation_id: &str,
         body: Arc<M>,
     ) -> Result<Bytes, Status> {
-        let mut client =
-            Grpc::new(self.channel.clone()).max_decoding_message_size(self.settings.message_bytes);
+        let client = self.connection.client().await?;
+        let mut client = client.max_decoding_message_size(self.settings.message_bytes);
         client
             .ready()
             .await
