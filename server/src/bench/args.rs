@@ -132,6 +132,10 @@ pub struct CommandArgs {
     /// Aggregates the commands are spread over, uniformly at random.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub aggregates: u32,
+    /// Parts into which the seconds of appends, hops and commands are divided. The three take
+    /// turns, so that a machine that changes its speed changes all of them; medians are printed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
     /// What a command waits for, beside its durable events. Not for `cascade`.
     #[arg(long, value_enum, default_value_t = Wait::Events)]
     pub wait: Wait,

@@ -1,25 +1,31 @@
 //! Business code that does next to nothing, so that what is around it is measured.
 
+use std::sync::{Arc, OnceLock};
+
+use angzarr_proto::Dialect;
 use angzarr_proto::v1::command_handler_coordinator_service_server as coordinator;
-use angzarr_proto::v1::command_handler_service_client::CommandHandlerServiceClient;
 use angzarr_proto::v1::command_handler_service_server as handler;
 use angzarr_proto::v1::projector_service_server as projector;
 use angzarr_proto::v1::saga_service_server as saga;
 use angzarr_proto::v1::{
     BusinessResponse, CommandBook, CommandPage, CommandRequest, CommandResponse, ContextualCommand,
-    Cover, EventBook, EventRequest, FactInjectionResponse, FactRequest, Projection, ReplayRequest,
-    ReplayResponse, SagaHandleRequest, SagaResponse, SpeculateCommandHandlerRequest,
-    business_response, command_page, event_page,
+    Cover, EventBook, EventPage, EventRequest, FactInjectionResponse, FactRequest, Projection,
+    ReplayRequest, ReplayResponse, SagaHandleRequest, SagaResponse, SpeculateCommandHandlerRequest,
+    business_response, command_page, event_page, page_header,
 };
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use prost::Message;
 use prost_types::Any;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tonic::client::Grpc;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
 use super::Error;
-use crate::handler::one_event;
+use crate::handler::{RawBook, RawContextualCommand, SharedCodec, one_event};
 
 /// A gRPC server of this process; ends when dropped.
 pub(super) struct Serving {
@@ -45,7 +51,13 @@ pub(super) async fn components(target: String) -> Result<Serving, Error> {
 
 /// The limit: a coordinator that calls the handler and answers, and stores nothing.
 pub(super) async fn hops(handler: Channel) -> Result<Serving, Error> {
-    let service = coordinator::CommandHandlerCoordinatorServiceServer::new(Hops { handler });
+    let path = Dialect::V1.method_path("CommandHandlerService", "Handle");
+    let hops = Hops {
+        handler,
+        handle: PathAndQuery::try_from(path).map_err(|error| Error::Wrong(error.to_string()))?,
+        event: OnceLock::new(),
+    };
+    let service = coordinator::CommandHandlerCoordinatorServiceServer::new(hops);
     serve(Server::builder().tcp_nodelay(true).add_service(service)).await
 }
 
@@ -142,6 +154,61 @@ impl saga::SagaService for PassOn {
 
 struct Hops {
     handler: Channel,
+    /// The handler's method.
+    handle: PathAndQuery,
+    /// What stands for every earlier event of an aggregate.
+    event: OnceLock<Bytes>,
+}
+
+impl Hops {
+    /// As many events as the command expects: the handler gets what a coordinator would send it.
+    fn prior(&self, command: &CommandBook) -> Option<RawBook> {
+        let page = command.pages.first()?;
+        let Some(page_header::SequenceType::Sequence(next_sequence)) =
+            page.header.as_ref()?.sequence_type
+        else {
+            return None;
+        };
+        let command_page::Payload::Command(payload) = page.payload.as_ref()? else {
+            return None;
+        };
+        let event = self.event.get_or_init(|| {
+            let page = EventPage {
+                header: page.header.clone(),
+                created_at: Some(std::time::SystemTime::now().into()),
+                payload: Some(event_page::Payload::Event(payload.clone())),
+                ..EventPage::default()
+            };
+            page.encode_to_vec().into()
+        });
+        Some(RawBook {
+            cover: command.cover.clone(),
+            pages: vec![event.clone(); next_sequence as usize],
+            next_sequence,
+            snapshot: None,
+        })
+    }
+
+    async fn ask(&self, command: &CommandBook) -> Result<BusinessResponse, Status> {
+        let call = RawContextualCommand {
+            events: self.prior(command),
+            command: command.encode_to_vec().into(),
+        };
+        let mut client = Grpc::new(self.handler.clone());
+        client
+            .ready()
+            .await
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        let answer = client
+            .unary(
+                Request::new(Arc::new(call)),
+                self.handle.clone(),
+                SharedCodec::new(),
+            )
+            .await?;
+        BusinessResponse::decode(answer.into_inner())
+            .map_err(|error| Status::internal(error.to_string()))
+    }
 }
 
 #[tonic::async_trait]
@@ -150,16 +217,8 @@ impl coordinator::CommandHandlerCoordinatorService for Hops {
         &self,
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandResponse>, Status> {
-        let command = request.into_inner().command;
-        let cover = command.as_ref().and_then(|book| book.cover.clone());
-        let events = Some(EventBook {
-            cover,
-            ..EventBook::default()
-        });
-        let asked = CommandHandlerServiceClient::new(self.handler.clone())
-            .handle(ContextualCommand { events, command })
-            .await?;
-        let events = match asked.into_inner().result {
+        let command = request.into_inner().command.unwrap_or_default();
+        let events = match self.ask(&command).await?.result {
             Some(business_response::Result::Events(book)) => Some(book),
             _ => None,
         };

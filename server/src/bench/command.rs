@@ -8,6 +8,7 @@ use angzarr_proto::v1::{
     CommandBook, CommandPage, CommandRequest, MergeStrategy, PageHeader, SyncMode, command_page,
     page_header,
 };
+use hdrhistogram::Histogram;
 use prost_types::Any;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -19,7 +20,7 @@ use super::grpc::{self, Unary};
 use super::load::{self, AppendError, Measured, Plan, Writer};
 use super::report::{self, Latency};
 use super::target::Target;
-use super::workload::Workload;
+use super::workload::{Heads, Workload};
 
 pub(crate) async fn run(args: CommandArgs, cascade: bool) -> Result<(), Error> {
     if args.aggregates < args.clients {
@@ -95,16 +96,32 @@ async fn measure(
     let hop_channels = grpc::connect(&hops.url, args.clients, connections).await?;
 
     // Appends go to aggregates of their own.
-    let appended = Workload::fresh(args.aggregates, args.common.payload);
-    let appends = plan(args, &appended);
-    let writers = Unary::writers(&channels, args.clients, &appends.workload);
-    let append = sound(load::run(&appends, writers).await)?;
-    let commands = plan(args, &workload);
-    let plain = |channels: &[Channel], mode| Commanding::writers(channels, args, &commands, mode);
-    let hop = sound(load::run(&commands, plain(&hop_channels, SyncMode::Async)).await)?;
-    let command = sound(load::run(&commands, plain(&channels, mode)).await)?;
+    let appends = plan(args, Workload::fresh(args.aggregates, args.common.payload));
+    let commands = plan(args, workload);
+    let [append_heads, hop_heads, command_heads] =
+        [(); 3].map(|()| Arc::new(Heads::new(args.aggregates)));
+    let [mut append, mut hop, mut command] = [(); 3].map(|()| Phase::new());
+    for round in 0..args.rounds {
+        let writers = Unary::writers(&channels, args.clients, &appends.workload);
+        append.add(load::run_round(&appends, writers, Arc::clone(&append_heads), round).await)?;
+        let writers = Commanding::writers(&hop_channels, args, &commands, SyncMode::Async);
+        hop.add(load::run_round(&commands, writers, Arc::clone(&hop_heads), round).await)?;
+        let writers = Commanding::writers(&channels, args, &commands, mode);
+        command
+            .add(load::run_round(&commands, writers, Arc::clone(&command_heads), round).await)?;
+    }
 
-    let limit = append.per_second().min(hop.per_second());
+    let limits = append
+        .rates
+        .iter()
+        .zip(&hop.rates)
+        .map(|(append, hop)| append.min(*hop));
+    let shares = command
+        .rates
+        .iter()
+        .zip(limits)
+        .map(|(command, limit)| command / limit.max(1.0));
+    let shares = Spread::of(shares.collect());
     Ok(report::Commands {
         server,
         mode: mode
@@ -113,31 +130,75 @@ async fn measure(
             .to_lowercase(),
         clients: args.clients,
         payload_bytes: args.common.payload,
+        rounds: args.rounds,
         appends_per_second: append.per_second(),
         append_latency: Latency::from(&append.latency),
         hops_per_second: hop.per_second(),
         hop_latency: Latency::from(&hop.latency),
         commands_per_second: command.per_second(),
         command_latency: Latency::from(&command.latency),
-        share_of_limit: command.per_second() / limit.max(1.0),
+        share_of_limit: shares.median,
+        share_of_limit_min: shares.min,
+        share_of_limit_max: shares.max,
     })
 }
 
-fn plan(args: &CommandArgs, workload: &Workload) -> Plan {
-    Plan {
-        workload: Arc::new(workload.clone()),
-        warm_up: args.common.warming_up(),
-        measured: args.common.measured(),
-        contended: false,
-        server_pids: Vec::new(),
+/// What the rounds of one kind of call gave.
+struct Phase {
+    rates: Vec<f64>,
+    latency: Histogram<u64>,
+}
+
+impl Phase {
+    fn new() -> Self {
+        Self {
+            rates: Vec::new(),
+            latency: load::histogram(),
+        }
+    }
+
+    /// Figures of a round in which something was refused or failed are worth nothing.
+    fn add(&mut self, measured: Measured) -> Result<(), Error> {
+        if let Some(error) = &measured.first_error {
+            return Err(Error::Wrong(error.to_string()));
+        }
+        self.rates.push(measured.per_second());
+        // Both have the same bounds.
+        self.latency.add(measured.latency).ok();
+        Ok(())
+    }
+
+    fn per_second(&self) -> f64 {
+        Spread::of(self.rates.clone()).median
     }
 }
 
-/// Figures of a run in which something was refused or failed are worth nothing.
-fn sound(measured: Measured) -> Result<Measured, Error> {
-    match &measured.first_error {
-        None => Ok(measured),
-        Some(error) => Err(Error::Wrong(error.to_string())),
+/// Of at least one figure.
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        let at = |place: usize| figures.get(place).copied().unwrap_or_default();
+        Self {
+            min: at(0),
+            median: at(figures.len() / 2),
+            max: at(figures.len().saturating_sub(1)),
+        }
+    }
+}
+
+fn plan(args: &CommandArgs, workload: Workload) -> Plan {
+    Plan {
+        workload: Arc::new(workload),
+        warm_up: args.common.warming_up() / args.rounds,
+        measured: args.common.measured() / args.rounds,
+        contended: false,
+        server_pids: Vec::new(),
     }
 }
 

@@ -86,14 +86,29 @@ impl Measured {
 /// to collide.
 pub async fn run<W: Writer>(plan: &Plan, writers: Vec<W>) -> Measured {
     let heads = Arc::new(Heads::new(plan.workload.aggregates));
+    run_round(plan, writers, heads, 0).await
+}
+
+/// The same on aggregates that have events already: one of several rounds, each with draws of its
+/// own.
+///
+/// # Panics
+/// As [`run`].
+pub(crate) async fn run_round<W: Writer>(
+    plan: &Plan,
+    writers: Vec<W>,
+    heads: Arc<Heads>,
+    round: u32,
+) -> Measured {
     let window = Window::starting_now(plan);
     let parts = parts(plan, u32::try_from(writers.len()).unwrap_or(u32::MAX));
+    let seed = plan.workload.seed ^ (u64::from(round) << 56);
     let clients: Vec<_> = writers
         .into_iter()
         .zip(parts)
         .enumerate()
         .map(|(number, (writer, part))| {
-            let random = Random::new(plan.workload.seed ^ ((number as u64 + 1) << 40));
+            let random = Random::new(seed ^ ((number as u64 + 1) << 40));
             let heads = Arc::clone(&heads);
             tokio::spawn(
                 Client {

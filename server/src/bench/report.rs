@@ -95,8 +95,11 @@ pub(crate) struct Commands {
     pub(crate) hop_latency: Latency,
     pub(crate) commands_per_second: f64,
     pub(crate) command_latency: Latency,
-    /// Of the slower of the other two.
+    pub(crate) rounds: u32,
+    /// Of the slower of the other two, in the median of the rounds.
     pub(crate) share_of_limit: f64,
+    pub(crate) share_of_limit_min: f64,
+    pub(crate) share_of_limit_max: f64,
 }
 
 impl Commands {
@@ -124,7 +127,13 @@ impl Commands {
             ),
             (
                 "of the limit",
-                format!("{:.2}: the slower of append and hops", self.share_of_limit),
+                format!(
+                    "{:.2} ({:.2} to {:.2} in {} rounds): the slower of append and hops",
+                    self.share_of_limit,
+                    self.share_of_limit_min,
+                    self.share_of_limit_max,
+                    self.rounds
+                ),
             ),
         ]);
         lines

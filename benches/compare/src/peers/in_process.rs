@@ -71,10 +71,15 @@ impl Contender for InProcess {
 
     async fn start(&self, _: &Field, folder: &Path) -> Result<Box<dyn Store>> {
         Ok(match self {
-            Self::Engine => Box::new(EngineStore {
-                engine: Arc::new(engine::open(&folder.join("data"))?),
-                index: folder.join("data/index"),
-            }),
+            Self::Engine => {
+                let engine = engine::open(&folder.join("data"))?;
+                // As the server does.
+                tokio::spawn(engine.deliver_answers());
+                Box::new(EngineStore {
+                    engine: Arc::new(engine),
+                    index: folder.join("data/index"),
+                })
+            }
             Self::GroupCommit => {
                 let file = ZeroedFile::create(&folder.join("log"), FILE_BYTES)?;
                 Box::new(LogStore(GroupCommit::start(file)?))
