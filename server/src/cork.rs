@@ -11,19 +11,34 @@ use tonic::transport::server::Connected;
 /// Bytes that are held back at most, about one frame of HTTP/2.
 const HELD_MAX: usize = 16 * 1024;
 
+/// So many flushes in a row may give way for nothing; of those that follow, one in so many tries.
+const FRUITLESS_MAX: u32 = 4;
+const TRY_AGAIN: u32 = 32;
+
 /// A connection that lets what is ready at the same time go out in one write.
 ///
 /// An HTTP/2 library writes the head of a message together with its data, then what ends it, and
 /// flushes for each of many answers that tasks give one after the other: two writes for each
 /// answer, and a write costs more than all else that is done for it. Here small writes are held
 /// back, and a flush lets the tasks that are ready run once before it sends: what they write goes
-/// with it. Where nothing else is ready, that is at once.
+/// with it. On a connection with one call at a time nothing ever does, and giving way wakes a
+/// thread: there it is tried now and then.
 #[derive(Debug)]
 pub(crate) struct Corked<S> {
     stream: S,
     held: BytesMut,
-    /// Whether other tasks had their turn since the first byte was held.
-    gave_way: bool,
+    flushing: Flushing,
+    /// Flushes in a row that nothing went with.
+    fruitless: u32,
+}
+
+/// How far a flush of what is held has got.
+#[derive(Debug)]
+enum Flushing {
+    NotYet,
+    /// Others are let through; so many bytes were held then.
+    GivingWay(usize),
+    Sending,
 }
 
 impl<S> Corked<S> {
@@ -31,8 +46,31 @@ impl<S> Corked<S> {
         Self {
             stream,
             held: BytesMut::new(),
-            gave_way: false,
+            flushing: Flushing::NotYet,
+            fruitless: 0,
         }
+    }
+
+    /// Whether a flush lets others through before it sends.
+    fn gives_way(&mut self) -> bool {
+        let came = match self.flushing {
+            Flushing::Sending => return false,
+            Flushing::GivingWay(held) => self.held.len() > held,
+            Flushing::NotYet => {
+                if self.fruitless < FRUITLESS_MAX || self.fruitless.is_multiple_of(TRY_AGAIN) {
+                    self.flushing = Flushing::GivingWay(self.held.len());
+                    return true;
+                }
+                false
+            }
+        };
+        self.fruitless = if came {
+            0
+        } else {
+            self.fruitless.wrapping_add(1)
+        };
+        self.flushing = Flushing::Sending;
+        false
     }
 }
 
@@ -51,7 +89,7 @@ impl<S: AsyncWrite + Unpin> Corked<S> {
                 }
                 continue;
             }
-            self.gave_way = false;
+            self.flushing = Flushing::NotYet;
             if sent > of_held || more.is_empty() || of_held == 0 {
                 return Poll::Ready(Ok(sent - of_held));
             }
@@ -76,8 +114,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.held.is_empty() {
-            if !this.gave_way {
-                this.gave_way = true;
+            if this.gives_way() {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }

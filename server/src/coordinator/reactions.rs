@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Coordinator;
@@ -14,7 +15,7 @@ use super::follower::Follower;
 use super::outbox::{OutboxConsumer, outbox_consumer};
 use crate::registry::ReactionKind;
 
-/// For the store at the start, for each consumer.
+/// For the store at the start.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything of a server that reacts to events, ready to begin.
@@ -103,15 +104,21 @@ impl Reactions {
     /// served: what is acknowledged from then on reaches them. A store that does not answer is
     /// asked again when they begin to deliver.
     pub async fn fix_starts(&self) {
+        let deadline = Instant::now() + PATIENCE;
         for delivery in &self.deliveries {
-            let fixed = tokio::time::timeout(PATIENCE, delivery.fix_start()).await;
+            let fixed = tokio::time::timeout_at(deadline, delivery.fix_start()).await;
             let problem = match fixed {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "the store does not answer".to_owned(),
             };
             let consumer = &delivery.name;
-            tracing::warn!(consumer, error = problem, "its start is recorded later");
+            tracing::warn!(
+                consumer,
+                error = problem,
+                "its start could not be recorded yet: it begins with what is stored after the \
+                 store answers again"
+            );
         }
     }
 

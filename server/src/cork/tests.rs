@@ -92,6 +92,35 @@ fn what_others_write_meanwhile_goes_with_a_flush() {
     }
 }
 
+#[test]
+fn who_is_alone_gives_way_now_and_then() {
+    let peer = Peer::default();
+    let mut corked = Corked::new(peer.clone());
+    let mut context = Context::from_waker(noop_waker_ref());
+    let mut gave_way = Vec::new();
+    for round in 0..100 {
+        assert!(write(&mut corked, &mut context, b"alone").is_ready());
+        if flush(&mut corked, &mut context).is_pending() {
+            gave_way.push(round);
+            assert!(flush(&mut corked, &mut context).is_ready());
+        }
+        assert_eq!(peer.writes().len(), round + 1);
+    }
+    assert_eq!(gave_way, [0, 1, 2, 3, 32, 64, 96]);
+
+    // Company is noticed, and let through again.
+    gave_way.clear();
+    for round in 0..40 {
+        assert!(write(&mut corked, &mut context, b"one").is_ready());
+        if flush(&mut corked, &mut context).is_pending() {
+            gave_way.push(round);
+            assert!(write(&mut corked, &mut context, b"two").is_ready());
+            assert!(flush(&mut corked, &mut context).is_ready());
+        }
+    }
+    assert_eq!(gave_way, (28..40).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn what_is_held_goes_before_the_end() {
     let peer = Peer::default();

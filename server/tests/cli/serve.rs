@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -342,18 +343,21 @@ fn verify_tells_sound_torn_corrupt_and_unsupported_apart() {
     assert!((from..from + 200).contains(&(at as u64)), "{found}");
 
     // Whoever does not listen does not change the verdict.
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let ended = command(folder.path()).arg("verify").stdout(full).output();
-    assert_eq!(ended.unwrap().status.code(), Some(2));
+    assert_eq!(verify_into_a_full_disk(folder.path()), Some(2));
 
     let mut newer = bytes.clone();
     newer[20..24].copy_from_slice(&8_u32.to_le_bytes());
     fs::write(&path, &newer).unwrap();
     let problem = verify().fails(3);
     assert!(problem.contains("needs a reader of version 8"), "{problem}");
+}
+
+/// The exit code where nothing can be said.
+fn verify_into_a_full_disk(folder: &Path) -> Option<i32> {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut verify = command(folder);
+    verify.arg("verify").stdout(full.unwrap());
+    verify.output().unwrap().status.code()
 }
 
 #[test]
@@ -368,12 +372,7 @@ fn verify_says_that_nothing_was_checked() {
     let server = Server::start(folder.path());
     server.run(&["append", "order", ROOT, "--data", "tea"]).ok();
     assert_eq!(server.signal(Signal::TERM), Some(0));
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
-    let ended = command(folder.path()).arg("verify").stdout(full).output();
-    assert_eq!(ended.unwrap().status.code(), Some(4));
+    assert_eq!(verify_into_a_full_disk(folder.path()), Some(4));
 
     // Linux answers a read of unmapped memory as a disk does that has lost a sector: with EIO.
     let path = segment(folder.path());

@@ -110,13 +110,17 @@ pub(crate) struct MortalStore {
 }
 
 impl MortalStore {
+    async fn interrupted(&self) {
+        if let Some(interruption) = &self.interruption {
+            interruption.step(&self.store).await;
+        }
+    }
+
     async fn reading<T>(
         &self,
         read: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        if let Some(interruption) = &self.interruption {
-            interruption.step(&self.store).await;
-        }
+        self.interrupted().await;
         if let Some(death) = &self.death {
             death.check()?;
         }
@@ -127,9 +131,7 @@ impl MortalStore {
         &self,
         change: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        if let Some(interruption) = &self.interruption {
-            interruption.step(&self.store).await;
-        }
+        self.interrupted().await;
         match &self.death {
             Some(death) => death.step(change).await,
             None => change.await,
