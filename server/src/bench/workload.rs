@@ -74,6 +74,12 @@ impl Heads {
         Self((0..aggregates).map(|_| AtomicU32::new(events)).collect())
     }
 
+    /// The same, to go on from without changing these.
+    pub(crate) fn copied(&self) -> Self {
+        let copy = |head: &AtomicU32| AtomicU32::new(head.load(Ordering::Relaxed));
+        Self(self.0.iter().map(copy).collect())
+    }
+
     /// The sequence to expect; none once the aggregate is retired.
     #[must_use]
     pub fn next(&self, aggregate: u32) -> Option<u32> {
