@@ -19,9 +19,8 @@ const TRY_AGAIN: u32 = 32;
 ///
 /// An HTTP/2 library writes the head of a message together with its data, then what ends it, and
 /// flushes for each of many answers that tasks give one after the other: two writes for each
-/// answer, and a write costs more than all else that is done for it. Here small writes are held
-/// back, and a flush lets the tasks that are ready run once before it sends: what they write goes
-/// with it. On a connection with one call at a time nothing ever does, and giving way wakes a
+/// answer, and writes are a fifth of what a command costs. Here small writes are held back, and a
+/// flush lets the tasks that are ready run once before it sends: what they write goes with it. On a connection with one call at a time nothing ever does, and giving way wakes a
 /// thread: there it is tried now and then.
 #[derive(Debug)]
 pub(crate) struct Corked<S> {

@@ -187,7 +187,10 @@ impl Spread {
         let at = |place: usize| figures.get(place).copied().unwrap_or_default();
         Self {
             min: at(0),
-            median: at(figures.len() / 2),
+            median: f64::midpoint(
+                at(figures.len().saturating_sub(1) / 2),
+                at(figures.len() / 2),
+            ),
             max: at(figures.len().saturating_sub(1)),
         }
     }
