@@ -161,16 +161,19 @@ impl Core {
             return self.control(commit, now, changes);
         }
         let fresh;
-        let hints = if self.sequencer.accepts(hints.as_of) {
+        let hints = if self.sequencer.accepts(commit, hints) {
             hints
         } else {
-            fresh = self.shared.hints(commit)?;
+            fresh = self.shared.read_hints(commit)?;
             &fresh
         };
         match self.sequencer.admit(commit, hints)? {
             Admitted::Duplicate(results) => Ok(self.committed(results, now)),
             Admitted::New(admitted) => {
                 self.encode(commit, &admitted, now, changes)?;
+                for write in commit.writes.iter().filter(|write| !write.pages.is_empty()) {
+                    self.shared.recent.note(&write.key);
+                }
                 Ok(self.committed(admitted.outcomes, now))
             }
         }

@@ -22,6 +22,7 @@ mod log;
 mod options;
 mod queue;
 mod read;
+mod recent;
 mod sealing;
 mod sequencer;
 mod shared;

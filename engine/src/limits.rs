@@ -37,6 +37,9 @@ pub const REPLAY_BATCH: usize = if SMALL { 5 } else { 1024 };
 pub const HEADS_CACHED: usize = if SMALL { 12 } else { 200_000 };
 /// Idempotency keys the writer keeps in memory per cache generation.
 pub const CLAIMS_CACHED: usize = if SMALL { 6 } else { 50_000 };
+/// Aggregates of which submitters know that the writer knows them, four bytes each. So few that
+/// their heads are hardly ever dropped from its cache first.
+pub const RECENT_AGGREGATES: usize = if SMALL { 8 } else { 131_072 };
 /// Index entries read in one step of a scan.
 pub const SCAN_STEP: usize = if SMALL { 4 } else { 1024 };
 
@@ -48,6 +51,8 @@ pub const BLOCK_MAX: usize = PAYLOAD_MAX as usize + BLOCK_BYTES;
 /// Bytes of log within which a sealed segment's frames are gathered by aggregate: what sealing
 /// holds in memory, and what a reader of everything decompresses before it goes on.
 pub const STRETCH_BYTES: u64 = if SMALL { 4096 } else { 16 * 1024 * 1024 };
+/// Full segments that wait to be rewritten before that goes at its whole rate.
+pub const SEAL_BACKLOG: u64 = 8;
 
 const _: () = assert!(GROUP_BYTES_MAX < PAYLOAD_MAX as usize);
 const _: () = assert!(SEGMENT_MIN <= GROUP_BYTES_MAX as u64);

@@ -187,7 +187,7 @@ impl Engine {
             shared: self.shared.clone(),
             key: view.key.clone(),
             own: view.own.map(|(id, _)| id.timeline),
-            reader: FrameReader::new(self.shared.log.clone(), self.shared.settled()),
+            reader: FrameReader::new(self.shared.log.clone(), self.shared.settled()).trusting(),
             parts,
             backwards,
             locations: Vec::new(),

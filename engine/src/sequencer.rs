@@ -1,8 +1,11 @@
 //! Decides whether a commit may be made, and numbers its events. Does no I/O: what it does not
 //! know itself, the submitter has read for it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+mod cache;
+
+use std::collections::BTreeMap;
+
+use cache::Cache;
 
 use crate::error::{Error, Result};
 use crate::event::{Claim, ClaimRange, Commit, Expected, Outcome, Write};
@@ -31,8 +34,16 @@ pub(crate) struct Sequencer {
 pub(crate) struct Hints {
     /// The log was readable up to here before the first of the reads.
     pub(crate) as_of: Address,
-    /// For each write, then for each condition.
-    pub(crate) aggregates: Vec<AggregateHint>,
+    /// For each write, then for each condition. `None`: nothing was read, as the sequencer is
+    /// thought to know the aggregates.
+    pub(crate) aggregates: Option<Vec<AggregateHint>>,
+}
+
+impl Hints {
+    fn of(&self, n: usize) -> AggregateHint {
+        let aggregates = self.aggregates.as_deref().unwrap_or_default();
+        aggregates.get(n).copied().unwrap_or_default()
+    }
 }
 
 /// What the index says of one aggregate.
@@ -76,9 +87,17 @@ impl Sequencer {
         }
     }
 
-    /// Whether hints that were read at this address can be relied on.
-    pub(crate) fn accepts(&self, as_of: Address) -> bool {
-        as_of >= self.floor
+    /// Whether these hints are all that is needed for a commit.
+    pub(crate) fn accepts(&self, commit: &Commit, hints: &Hints) -> bool {
+        match hints.aggregates {
+            Some(_) => hints.as_of >= self.floor,
+            None => {
+                let conditions = commit.conditions.iter().map(|condition| &condition.key);
+                let mut keys = commit.writes.iter().map(|w| &w.key).chain(conditions);
+                keys.all(|key| key.edition.is_main() && self.heads.get(key).is_some())
+                    && commit.writes.iter().all(|write| write.claim.is_none())
+            }
+        }
     }
 
     /// Decides about a commit. When it is admitted, its effects count for the next one.
@@ -87,23 +106,22 @@ impl Sequencer {
     /// [`Error::Conflict`], [`Error::Invalid`] or [`Error::Refused`]; nothing has changed then.
     pub(crate) fn admit(&mut self, commit: &Commit, hints: &Hints) -> Result<Admitted> {
         assert!(
-            self.accepts(hints.as_of),
-            "stale hints are read again before admission"
+            self.accepts(commit, hints),
+            "what is stale or missing is read before admission"
         );
         if let Some(outcomes) = self.duplicate(commit, hints)? {
             return Ok(Admitted::Duplicate(outcomes));
         }
-        let hint = |n: usize| hints.aggregates.get(n).copied().unwrap_or_default();
         let mut forks = Vec::new();
         let mut outcomes = Vec::with_capacity(commit.writes.len());
         for (n, write) in commit.writes.iter().enumerate() {
-            let state = self.state(&write.key, hint(n), write.divergence)?;
+            let state = self.state(&write.key, hints.of(n), write.divergence)?;
             forks.extend(state.new_divergence);
             check_expected(&write.key, write.expected, state.next)?;
             outcomes.push(number(write, state.next)?);
         }
         for (n, condition) in commit.conditions.iter().enumerate() {
-            let state = self.state(&condition.key, hint(commit.writes.len() + n), None)?;
+            let state = self.state(&condition.key, hints.of(commit.writes.len() + n), None)?;
             check_expected(&condition.key, condition.expected, state.next)?;
         }
         if let Some((consumer, position)) = &commit.checkpoint {
@@ -153,7 +171,7 @@ impl Sequencer {
 
     /// Notes what settling events has made of their aggregate.
     pub(crate) fn note_head(&mut self, key: &AggregateKey, head: Head) {
-        self.heads.insert(key.clone(), head);
+        self.heads.set(key, head);
     }
 
     /// Notes a divergence that has been recorded.
@@ -173,7 +191,7 @@ impl Sequencer {
         let mut outcomes = Vec::with_capacity(commit.writes.len());
         let (mut known, mut unknown) = (0, 0);
         for (n, write) in commit.writes.iter().enumerate() {
-            let hint = hints.aggregates.get(n).copied().unwrap_or_default();
+            let hint = hints.of(n);
             let next = self.state(&write.key, hint, None)?.next;
             let claim = write.claim.as_ref().map(|claim| {
                 self.claims
@@ -277,8 +295,11 @@ impl Sequencer {
         let mut heads = Vec::with_capacity(commit.writes.len());
         for (n, (write, outcome)) in commit.writes.iter().zip(outcomes).enumerate() {
             let key = &write.key;
-            let hint = hints.aggregates.get(n).and_then(|hint| hint.own);
-            let own = self.heads.get(key).or(hint).filter(Head::has_events);
+            let own = self
+                .heads
+                .get(key)
+                .or(hints.of(n).own)
+                .filter(Head::has_events);
             if outcome.count > 0 {
                 heads.push(own);
                 let head = Head {
@@ -286,14 +307,14 @@ impl Sequencer {
                     next: outcome.next,
                     marked: own.is_some_and(|own| own.marked) || write.cascade.is_some(),
                 };
-                self.heads.insert(key.clone(), head);
+                self.heads.set(key, head);
             }
             if let Some(claim) = &write.claim {
                 let range = ClaimRange {
                     first: outcome.first,
                     count: outcome.count,
                 };
-                self.claims.insert((key.clone(), claim.clone()), range);
+                self.claims.set(&(key.clone(), claim.clone()), range);
             }
         }
         for (edition, domain, at) in forks {
@@ -354,46 +375,6 @@ fn number(write: &Write, first: Sequence) -> Result<Outcome> {
         next,
         duplicate: false,
     })
-}
-
-/// A bounded map that drops what has not been touched for two generations. Nothing depends on the
-/// order of its entries.
-#[derive(Debug)]
-struct Cache<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
-impl<K, V> Default for Cache<K, V> {
-    fn default() -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-        }
-    }
-}
-
-impl<K: Eq + Hash, V: Copy> Cache<K, V> {
-    fn get(&self, key: &K) -> Option<V> {
-        self.young.get(key).or_else(|| self.old.get(key)).copied()
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        self.young.insert(key, value);
-    }
-
-    fn is_full(&self, limit: usize) -> bool {
-        self.young.len() >= limit
-    }
-
-    fn rotate(&mut self) {
-        self.old = std::mem::take(&mut self.young);
-    }
-
-    fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) {
-        self.young.retain(|key, _| keep(key));
-        self.old.retain(|key, _| keep(key));
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::event::Commit;
 use crate::index::Index;
 use crate::interest::Interests;
 use crate::log::Log;
+use crate::recent::Recent;
 use crate::sequencer::{AggregateHint, Hints};
 use crate::types::{Address, AggregateKey, Position};
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) poison: Poison,
     pub(crate) readable: watch::Sender<Readable>,
     pub(crate) interests: Arc<Interests>,
+    pub(crate) recent: Recent,
     /// Frames below this are complete in the log. Ahead of `readable` for the moment in which
     /// their index entries appear.
     settled: AtomicU64,
@@ -41,6 +43,7 @@ impl Shared {
             poison: Poison::default(),
             readable: watch::Sender::new(readable),
             interests: Arc::default(),
+            recent: Recent::default(),
             settled: AtomicU64::new(readable.address.get()),
         }
     }
@@ -58,8 +61,20 @@ impl Shared {
         self.settled.store(address.get(), Ordering::Release);
     }
 
-    /// Reads what the sequencer may need to know for a commit.
+    /// What the sequencer may need to know for a commit, read unless it is likely to know.
     pub(crate) fn hints(&self, commit: &Commit) -> Result<Hints> {
+        let known = |key: &AggregateKey| key.edition.is_main() && self.recent.holds(key);
+        let mut writes = commit.writes.iter();
+        if writes.all(|write| write.claim.is_none() && known(&write.key))
+            && commit.conditions.iter().all(|on| known(&on.key))
+        {
+            return Ok(Hints::default());
+        }
+        self.read_hints(commit)
+    }
+
+    /// Reads what the sequencer may need to know for a commit.
+    pub(crate) fn read_hints(&self, commit: &Commit) -> Result<Hints> {
         let as_of = self.readable().address;
         let mut aggregates = Vec::with_capacity(commit.writes.len() + commit.conditions.len());
         for write in &commit.writes {
@@ -72,6 +87,7 @@ impl Shared {
         for condition in &commit.conditions {
             aggregates.push(self.hint(&condition.key)?);
         }
+        let aggregates = Some(aggregates);
         Ok(Hints { as_of, aggregates })
     }
 

@@ -50,7 +50,7 @@ impl Engine {
         } else {
             self.seek(after.plus(1))?
         };
-        let reader = FrameReader::sequential(self.shared.log.clone(), readable.address);
+        let reader = FrameReader::sequential(self.shared.log.clone(), readable.address).trusting();
         Ok(LogCursor {
             shared: self.shared.clone(),
             reader,

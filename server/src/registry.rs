@@ -195,8 +195,7 @@ impl Registry {
         pages: Vec<Bytes>,
     ) -> Result<Vec<Bytes>, handler::Error> {
         let pages = match &self.claim_check {
-            Some(claim_check) => claim_check
-                .resolve(pages)
+            Some(claim_check) => Box::pin(claim_check.resolve(pages))
                 .await
                 .map_err(|lost| handler::Error::Payload(Box::new(lost)))?,
             None => pages,
@@ -204,9 +203,8 @@ impl Registry {
         let domain = self.domains.get(&cover.domain);
         match domain.and_then(|domain| domain.upcaster.as_ref()) {
             Some(upcaster) if !pages.is_empty() => {
-                upcaster
-                    .upcast(&cover.domain, &pages, &cover.correlation_id)
-                    .await
+                let upcast = upcaster.upcast(&cover.domain, &pages, &cover.correlation_id);
+                Box::pin(upcast).await
             }
             _ => Ok(pages),
         }

@@ -45,7 +45,7 @@ impl Core {
             controls: Vec::new(),
             ..commit.clone()
         };
-        let hints = self.shared.hints(&plain)?;
+        let hints = self.shared.read_hints(&plain)?;
         let Admitted::New(admitted) = self.sequencer.admit(&plain, &hints)? else {
             return Err(Error::Refused(
                 "an administrative commit has no claims".to_owned(),

@@ -148,7 +148,8 @@ pub(super) fn start_workers(
 fn seal(sealer: &Sealer, control: &Control, rate: u64) {
     while !control.is_idle() {
         let current = |current| control.set_current(current);
-        match sealer.run_next(&current, &mut |bytes| control.pace(bytes, rate)) {
+        let pace = &mut |bytes| control.pace(bytes, gentle(rate, sealer.counts().1));
+        match sealer.run_next(&current, pace) {
             Ok(true) => control.set_failure(None),
             Ok(false) => return control.set_failure(None),
             Err(Error::Refused(_)) => return,
@@ -159,6 +160,13 @@ fn seal(sealer: &Sealer, control: &Control, rate: u64) {
             }
         }
     }
+}
+
+/// The whole rate where many segments wait, a part of it where few do: what came in a burst is
+/// rewritten in the quieter time behind it.
+fn gentle(rate: u64, waiting: usize) -> u64 {
+    let waiting = (waiting as u64).clamp(1, limits::SEAL_BACKLOG);
+    (rate / limits::SEAL_BACKLOG).saturating_mul(waiting)
 }
 
 pub(super) fn spawn<T: Send + 'static>(

@@ -256,7 +256,7 @@ impl Index {
 
     /// Makes changes readable.
     pub(crate) fn publish(&self, changes: apply::Changes) {
-        {
+        if !changes.timelines.is_empty() {
             let mut registry = self
                 .registry
                 .write()

@@ -26,6 +26,10 @@ impl Timelines {
         self.0.entry(edition).or_default().insert(domain, timeline);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those of one edition, by domain.
     pub(crate) fn of(&self, edition: &Edition) -> impl Iterator<Item = (&Domain, &Timeline)> {
         self.0.get(edition).into_iter().flatten()

@@ -1,8 +1,7 @@
 //! Decompressed blocks of sealed segments, for all readers together.
 
-use std::hash::{BuildHasherDefault, DefaultHasher};
-
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
@@ -12,7 +11,7 @@ type Key = (u64, u64);
 /// Holds blocks up to a number of bytes; the least used go first.
 pub(crate) struct BlockCache(Option<Blocks>);
 
-type Blocks = Cache<Key, Bytes, Size, BuildHasherDefault<DefaultHasher>>;
+type Blocks = Cache<Key, Bytes, Size, FixedState>;
 
 impl BlockCache {
     /// A cache for about this many bytes; 0 for none.
@@ -29,7 +28,7 @@ impl BlockCache {
                 options,
                 Size,
                 // Without a seed of its own: a simulation must take the same course twice.
-                BuildHasherDefault::default(),
+                FixedState::default(),
                 DefaultLifecycle::default(),
             )
         }))

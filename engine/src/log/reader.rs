@@ -32,6 +32,7 @@ pub(crate) struct FrameReader {
     window: Window,
     /// Place in a rewritten segment.
     lookup: Lookup,
+    trusting: bool,
     payload: Payload,
     sequential: bool,
     /// Bytes of the last frame, which the next one is expected to be like.
@@ -54,6 +55,7 @@ impl FrameReader {
             segment: None,
             window: Window::default(),
             lookup: Lookup::default(),
+            trusting: false,
             payload: Payload::Apart(Bytes::new()),
             sequential: false,
             usual: SMALL_WINDOW,
@@ -66,6 +68,16 @@ impl FrameReader {
         Self {
             sequential: true,
             ..Self::new(log, limit)
+        }
+    }
+
+    /// The same for those who ask for events: a frame in a rewritten segment is verified with the
+    /// block it stands in, when that is read from the file, and not again by itself.
+    pub(crate) fn trusting(self) -> Self {
+        Self {
+            lookup: Lookup::new(true),
+            trusting: true,
+            ..self
         }
     }
 
@@ -195,7 +207,7 @@ impl FrameReader {
             .is_none_or(|(old, _)| !Arc::ptr_eq(old, &segment))
         {
             self.window = Window::default();
-            self.lookup = Lookup::default();
+            self.lookup = Lookup::new(self.trusting);
         }
         // What is settled stands in segments that exist: later ones begin behind the limit.
         self.segment = Some((segment, next.unwrap_or(self.limit)));

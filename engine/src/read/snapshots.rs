@@ -75,7 +75,8 @@ impl Engine {
         let id = AggregateId::parse(index_key).map_err(damaged)?;
         // One commit may hold snapshots of several aggregates with the same root.
         let name = self.shared.index.registry().known_name(id.timeline);
-        let mut reader = FrameReader::new(self.shared.log.clone(), self.shared.settled());
+        let mut reader =
+            FrameReader::new(self.shared.log.clone(), self.shared.settled()).trusting();
         let frame = reader.frame(entry.frame)?;
         for record in records(&frame.payload, frame.header.recorded_at) {
             let record = record.map_err(|problem| reader.corrupt(entry.frame, problem))?;

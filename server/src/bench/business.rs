@@ -1,6 +1,6 @@
 //! Business code that does next to nothing, so that what is around it is measured.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use angzarr_proto::Dialect;
 use angzarr_proto::v1::command_handler_coordinator_service_server as coordinator;
@@ -25,7 +25,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
 use super::Error;
-use crate::handler::{RawBook, RawContextualCommand, SharedCodec, one_event};
+use crate::handler::{EncodedCodec, RawBook, contextual_command, one_event};
 
 /// A gRPC server of this process; ends when dropped.
 pub(super) struct Serving {
@@ -190,21 +190,15 @@ impl Hops {
     }
 
     async fn ask(&self, command: &CommandBook) -> Result<BusinessResponse, Status> {
-        let call = RawContextualCommand {
-            events: self.prior(command),
-            command: command.encode_to_vec().into(),
-        };
+        let events = self.prior(command).unwrap_or_default();
+        let call = contextual_command(&events, &events.pages, command);
         let mut client = Grpc::new(self.handler.clone());
         client
             .ready()
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
         let answer = client
-            .unary(
-                Request::new(Arc::new(call)),
-                self.handle.clone(),
-                SharedCodec::new(),
-            )
+            .unary(Request::new(call), self.handle.clone(), EncodedCodec)
             .await?;
         BusinessResponse::decode(answer.into_inner())
             .map_err(|error| Status::internal(error.to_string()))

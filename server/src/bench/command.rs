@@ -132,12 +132,9 @@ async fn measure(
         clients: args.clients,
         payload_bytes: args.common.payload,
         rounds: args.rounds,
-        appends_per_second: append.per_second(),
-        append_latency: Latency::from(&append.latency),
-        hops_per_second: hop.per_second(),
-        hop_latency: Latency::from(&hop.latency),
-        commands_per_second: command.per_second(),
-        command_latency: Latency::from(&command.latency),
+        append: append.calls(),
+        hops: hop.calls(),
+        command: command.calls(),
         share_of_limit: shares.median,
         share_of_limit_min: shares.min,
         share_of_limit_max: shares.max,
@@ -147,6 +144,7 @@ async fn measure(
 /// What the rounds of one kind of call gave.
 struct Phase {
     rates: Vec<f64>,
+    cpu_us: Vec<f64>,
     latency: Histogram<u64>,
 }
 
@@ -154,6 +152,7 @@ impl Phase {
     fn new() -> Self {
         Self {
             rates: Vec::new(),
+            cpu_us: Vec::new(),
             latency: load::histogram(),
         }
     }
@@ -164,13 +163,19 @@ impl Phase {
             return Err(Error::Wrong(error.to_string()));
         }
         self.rates.push(measured.per_second());
+        self.cpu_us
+            .push(measured.client_cpu.as_secs_f64() * 1e6 / measured.latency.len().max(1) as f64);
         // Both have the same bounds.
         self.latency.add(measured.latency).ok();
         Ok(())
     }
 
-    fn per_second(&self) -> f64 {
-        Spread::of(self.rates.clone()).median
+    fn calls(&self) -> report::Calls {
+        report::Calls {
+            per_second: Spread::of(self.rates.clone()).median,
+            cpu_us: Spread::of(self.cpu_us.clone()).median,
+            latency: Latency::from(&self.latency),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a benchmark prints.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use hdrhistogram::Histogram;
@@ -89,12 +90,9 @@ pub(crate) struct Commands {
     pub(crate) mode: String,
     pub(crate) clients: u32,
     pub(crate) payload_bytes: u32,
-    pub(crate) appends_per_second: f64,
-    pub(crate) append_latency: Latency,
-    pub(crate) hops_per_second: f64,
-    pub(crate) hop_latency: Latency,
-    pub(crate) commands_per_second: f64,
-    pub(crate) command_latency: Latency,
+    pub(crate) append: Calls,
+    pub(crate) hops: Calls,
+    pub(crate) command: Calls,
     pub(crate) rounds: u32,
     /// Of the slower of the other two, in the median of the rounds.
     pub(crate) share_of_limit: f64,
@@ -102,11 +100,27 @@ pub(crate) struct Commands {
     pub(crate) share_of_limit_max: f64,
 }
 
+/// Calls of one kind.
+#[derive(Debug, Serialize)]
+pub(crate) struct Calls {
+    pub(crate) per_second: f64,
+    /// Of this process: server, client and business code.
+    pub(crate) cpu_us: f64,
+    pub(crate) latency: Latency,
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.0} per second, {:.1} us of processor time each, ms: {}",
+            self.per_second, self.cpu_us, self.latency
+        )
+    }
+}
+
 impl Commands {
     pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
-        let speed = |per_second: f64, latency: &Latency| {
-            format!("{per_second:.0} per second, ms: {latency}")
-        };
         let mut lines = self.server.lines();
         lines.extend([
             (
@@ -116,15 +130,9 @@ impl Commands {
                     self.clients, self.payload_bytes, self.mode
                 ),
             ),
-            (
-                "append",
-                speed(self.appends_per_second, &self.append_latency),
-            ),
-            ("hops", speed(self.hops_per_second, &self.hop_latency)),
-            (
-                "command",
-                speed(self.commands_per_second, &self.command_latency),
-            ),
+            ("append", self.append.to_string()),
+            ("hops", self.hops.to_string()),
+            ("command", self.command.to_string()),
             (
                 "of the limit",
                 format!(

@@ -146,7 +146,8 @@ impl Coordinator {
         let appended = response.results.into_iter().next().unwrap_or_default();
         if appended.duplicate {
             let range = appended.first_sequence.zip(appended.last_sequence);
-            return Ok((self.first_events(&cover, cascade_id, range).await?, true));
+            let first = Box::pin(self.first_events(&cover, cascade_id, range)).await?;
+            return Ok((first, true));
         }
         stamp_pages(&mut book, &appended, cascade_id.as_deref())?;
         Ok((book, false))
@@ -160,8 +161,8 @@ impl Coordinator {
         match command.claim() {
             None => Ok(None),
             Some(claim) => {
-                self.claimed(&command.cover, claim, command.cascade_id.clone())
-                    .await
+                let cascade_id = command.cascade_id.clone();
+                Box::pin(self.claimed(&command.cover, claim, cascade_id)).await
             }
         }
     }

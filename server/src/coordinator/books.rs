@@ -39,10 +39,17 @@ type Kept = Cache<Key, Arc<Book>, Size, DefaultHashBuilder>;
 type Key = Box<[u8]>;
 
 struct Book {
-    /// As they are stored.
-    pages: Vec<Bytes>,
+    pages: Pages,
     next_sequence: u32,
-    bytes: usize,
+}
+
+/// Pages as they are stored, one behind the other: a long book is one piece of memory, not one for
+/// each page.
+#[derive(Clone, Default)]
+struct Pages {
+    bytes: Bytes,
+    /// Where each page ends.
+    ends: Vec<usize>,
 }
 
 impl Books {
@@ -65,17 +72,16 @@ impl Books {
         self.cache.as_ref()?.get(key)
     }
 
-    fn keep(&self, key: Key, pages: Vec<Bytes>, next_sequence: u32) {
+    /// Keeps `before` and `added`, or nothing when that is too much.
+    fn keep(&self, key: Key, before: &Pages, added: &[Bytes], next_sequence: u32) {
         let Some(cache) = &self.cache else { return };
-        let bytes = pages.iter().map(Bytes::len).sum();
-        if bytes > self.book_max {
+        if before.bytes.len() + added.iter().map(Bytes::len).sum::<usize>() > self.book_max {
             cache.remove(&key);
             return;
         }
         let book = Book {
-            pages,
+            pages: before.followed_by(added),
             next_sequence,
-            bytes,
         };
         cache.insert(key, Arc::new(book));
     }
@@ -84,6 +90,30 @@ impl Books {
         if let Some(cache) = &self.cache {
             cache.remove(key);
         }
+    }
+}
+
+impl Pages {
+    fn followed_by(&self, added: &[Bytes]) -> Self {
+        let more: usize = added.iter().map(Bytes::len).sum();
+        let mut bytes = Vec::with_capacity(self.bytes.len() + more);
+        let mut ends = Vec::with_capacity(self.ends.len() + added.len());
+        bytes.extend_from_slice(&self.bytes);
+        ends.extend_from_slice(&self.ends);
+        for page in added {
+            bytes.extend_from_slice(page);
+            ends.push(bytes.len());
+        }
+        let bytes = bytes.into();
+        Self { bytes, ends }
+    }
+
+    fn to_vec(&self) -> Vec<Bytes> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let ranges = starts.zip(self.ends.iter().copied());
+        ranges
+            .map(|(start, end)| self.bytes.slice(start..end))
+            .collect()
     }
 }
 
@@ -96,7 +126,7 @@ impl Coordinator {
         let Some(kept) = self.books.get(&key) else {
             return Ok(None);
         };
-        let mut pages = kept.pages.clone();
+        let mut pages = kept.pages.to_vec();
         let mut next_sequence = kept.next_sequence;
         if self.store.next_sequence(&command.cover).await? != next_sequence {
             let added = self.added(&command.cover, next_sequence).await?;
@@ -107,9 +137,10 @@ impl Coordinator {
                 self.books.forget(&key);
                 return Ok(None);
             }
-            pages.extend(added.pages);
             next_sequence = added.next_sequence;
-            self.books.keep(key, pages.clone(), next_sequence);
+            self.books
+                .keep(key, &kept.pages, &added.pages, next_sequence);
+            pages.extend(added.pages);
         }
         Ok(Some(RawBook {
             cover: Some(command.cover.clone()),
@@ -125,7 +156,8 @@ impl Coordinator {
         // Who wants every snapshot wants those of others, too, as soon as they are there.
         let keeps = domain.snapshots != Snapshots::Always && book.snapshot.is_none();
         if let Some(key) = key(command).filter(|_| keeps) {
-            self.books.keep(key, book.pages.clone(), book.next_sequence);
+            self.books
+                .keep(key, &Pages::default(), &book.pages, book.next_sequence);
         }
     }
 
@@ -138,9 +170,12 @@ impl Coordinator {
             && !new.pages.is_empty()
             && !self.registry.keeps_payloads_elsewhere()
         {
-            let new_pages = new.pages.iter().map(|page| page.encode_to_vec().into());
-            let pages = kept.pages.iter().cloned().chain(new_pages).collect();
-            self.books.keep(key, pages, new.next_sequence);
+            let added: Vec<_> = new
+                .pages
+                .iter()
+                .map(|page| page.encode_to_vec().into())
+                .collect();
+            self.books.keep(key, &kept.pages, &added, new.next_sequence);
         }
     }
 
@@ -182,10 +217,11 @@ struct Size;
 
 impl Weighter<Key, Arc<Book>> for Size {
     fn weight(&self, key: &Key, book: &Arc<Book>) -> u64 {
-        /// Of a place in the cache, a book and a page, about.
+        /// Of a place in the cache and a book, about.
         const OWN: usize = 256;
-        let pages = book.pages.len().saturating_mul(size_of::<Bytes>());
-        let parts = [key.len(), book.bytes, pages, OWN];
+        let Pages { bytes, ends } = &book.pages;
+        let ends = ends.len().saturating_mul(size_of::<usize>());
+        let parts = [key.len(), bytes.len(), ends, OWN];
         parts.into_iter().fold(0, usize::saturating_add) as u64
     }
 }

@@ -57,7 +57,7 @@ impl Coordinator {
             }
         };
         match outcome {
-            Err(error) => Err(self.put_aside_if_lost(command, error).await),
+            Err(error) => Err(Box::pin(self.put_aside_if_lost(command, error)).await),
             decided => decided,
         }
     }
@@ -78,7 +78,7 @@ impl Coordinator {
         self.check_fields(domain, command, stale_at, &prior, &new)
             .await?;
         if !settled {
-            self.check_cascades(domain, command, &prior, &new).await?;
+            Box::pin(self.check_cascades(domain, command, &prior, &new)).await?;
         }
         let leaves_snapshot = new.snapshot.is_some();
         let (book, known) = self.append_once(new).await?;

@@ -27,7 +27,7 @@ impl Coordinator {
             Verdict::Proceed => Ok(None),
             Verdict::CompareFields => Ok(Some(expected)),
             Verdict::Refuse => Err(mismatch(command, expected, prior, Vec::new())),
-            Verdict::DeadLetter => Err(self.dead_letter(command, expected, prior).await?),
+            Verdict::DeadLetter => Err(Box::pin(self.dead_letter(command, expected, prior)).await?),
         }
     }
 
@@ -44,6 +44,17 @@ impl Coordinator {
         let Some(expected) = stale_at.filter(|_| !new.pages.is_empty()) else {
             return Ok(());
         };
+        Box::pin(self.compare_fields(domain, command, expected, prior, new)).await
+    }
+
+    async fn compare_fields(
+        &self,
+        domain: &Domain,
+        command: &Command,
+        expected: u32,
+        prior: &RawBook,
+        new: &NewEvents,
+    ) -> Result<(), Error> {
         let seen = self.seen(domain, command, expected).await?;
         let before = self.state(domain, &seen, &seen.pages).await?;
         let current = self.state(domain, prior, &prior.pages).await?;

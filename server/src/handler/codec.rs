@@ -1,56 +1,40 @@
-use std::marker::PhantomData;
-use std::sync::Arc;
-
-use bytes::{Buf, Bytes};
-use prost::Message;
+use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Encodes a shared message and leaves the answer undecoded.
+/// Takes messages that are encoded already and leaves the answer undecoded.
 ///
-/// The message is shared so that a retry copies nothing; the answer is decoded by the caller,
-/// who can then tell a peer's status from bytes that make no sense.
-#[derive(Debug)]
-pub(crate) struct SharedCodec<M>(PhantomData<fn() -> M>);
+/// An encoded message is sent again without copying; the answer is decoded by the caller, who can
+/// then tell a peer's status from bytes that make no sense.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct EncodedCodec;
 
-impl<M> SharedCodec<M> {
-    pub(crate) const fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<M: Message + Send + Sync + 'static> Codec for SharedCodec<M> {
-    type Encode = Arc<M>;
+impl Codec for EncodedCodec {
+    type Encode = Bytes;
     type Decode = Bytes;
-    type Encoder = SharedEncoder<M>;
-    type Decoder = BytesDecoder;
+    type Encoder = Self;
+    type Decoder = Self;
 
-    fn encoder(&mut self) -> Self::Encoder {
-        SharedEncoder(PhantomData)
+    fn encoder(&mut self) -> Self {
+        *self
     }
 
-    fn decoder(&mut self) -> Self::Decoder {
-        BytesDecoder
+    fn decoder(&mut self) -> Self {
+        *self
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct SharedEncoder<M>(PhantomData<fn() -> M>);
-
-impl<M: Message + Send + Sync + 'static> Encoder for SharedEncoder<M> {
-    type Item = Arc<M>;
+impl Encoder for EncodedCodec {
+    type Item = Bytes;
     type Error = Status;
 
-    fn encode(&mut self, item: Arc<M>, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(target)
-            .map_err(|error| Status::internal(error.to_string()))
+    fn encode(&mut self, item: Bytes, target: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        target.put(item);
+        Ok(())
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct BytesDecoder;
-
-impl Decoder for BytesDecoder {
+impl Decoder for EncodedCodec {
     type Item = Bytes;
     type Error = Status;
 

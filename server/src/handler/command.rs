@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use angzarr_proto::Dialect;
 use angzarr_proto::v1::{
     BusinessResponse, CommandBook, EventBook, EventPage, Notification, ReplayResponse,
@@ -10,7 +8,7 @@ use prost::Message;
 use prost_types::Any;
 
 use super::dialect::{book_for_peer, command_for_peer, page_for_peer, pages_for_peer};
-use super::messages::{RawContextualCommand, RawFactRequest, RawReplayRequest};
+use super::messages::{RawFactRequest, RawReplayRequest, contextual_command};
 use super::peer::{Method, Peer, PeerSettings};
 use super::{Error, RawBook};
 use crate::framework;
@@ -83,14 +81,12 @@ impl CommandHandler {
         command: &CommandBook,
         correlation_id: &str,
     ) -> Result<Answer, Error> {
-        let sendable = self.sendable(prior)?;
+        self.check_sendable(&prior.pages)?;
         let served = self
             .peer
             .call(HANDLE, correlation_id, |dialect| {
-                Arc::new(RawContextualCommand {
-                    events: Some(sendable(dialect)),
-                    command: command_for_peer(command, dialect),
-                })
+                let pages = pages_for_peer(&prior.pages, dialect).unwrap_or_default();
+                contextual_command(prior, &pages, &command_for_peer(command, dialect))
             })
             .await?;
         let response =
@@ -122,16 +118,17 @@ impl CommandHandler {
         facts: &EventBook,
         correlation_id: &str,
     ) -> Result<Option<(Vec<EventPage>, Option<Snapshot>)>, Error> {
-        let sendable = self.sendable(prior)?;
+        self.check_sendable(&prior.pages)?;
         let served = self
             .peer
             .call(HANDLE_FACT, correlation_id, |dialect| {
                 let mut facts = facts.clone();
                 super::dialect::book_for_caller(&mut facts, dialect);
-                Arc::new(RawFactRequest {
+                let request = RawFactRequest {
                     facts: Some(facts),
-                    prior_events: Some(sendable(dialect)),
-                })
+                    prior_events: Some(book_for_peer(prior, dialect).unwrap_or_default()),
+                };
+                request.encode_to_vec().into()
             })
             .await;
         let served = match served {
@@ -159,10 +156,12 @@ impl CommandHandler {
         let served = self
             .peer
             .call(REPLAY, correlation_id, |dialect| {
-                Arc::new(RawReplayRequest {
+                let events = pages_for_peer(pages, dialect).unwrap_or_default();
+                let request = RawReplayRequest {
                     base_snapshot: snapshot.cloned(),
-                    events: pages_for_peer(pages, dialect).unwrap_or_default(),
-                })
+                    events: events.into_owned(),
+                };
+                request.encode_to_vec().into()
             })
             .await;
         let state = match served {
@@ -181,14 +180,6 @@ impl CommandHandler {
     }
 
     /// Checks stored pages once, so that translating them for a peer cannot fail.
-    fn sendable<'a>(
-        &self,
-        prior: &'a RawBook,
-    ) -> Result<impl Fn(Dialect) -> RawBook + Send + 'a, Error> {
-        self.check_sendable(&prior.pages)?;
-        Ok(|dialect| book_for_peer(prior, dialect).unwrap_or_default())
-    }
-
     fn check_sendable(&self, pages: &[Bytes]) -> Result<(), Error> {
         // The canonical dialect gets the stored bytes as they are.
         if self.peer.dialect() == Some(Dialect::V1) {

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use angzarr_proto::Dialect;
 use angzarr_proto::v1::{
     CommandBook, CommandPage, EventBook, EventPage, Notification, command_page, event_page,
@@ -38,14 +40,17 @@ pub(super) fn book_for_peer(book: &RawBook, dialect: Dialect) -> Result<RawBook,
     Ok(RawBook {
         cover: book.cover.clone(),
         snapshot: book.snapshot.clone(),
-        pages: pages_for_peer(&book.pages, dialect)?,
+        pages: pages_for_peer(&book.pages, dialect)?.into_owned(),
         next_sequence: book.next_sequence,
     })
 }
 
-pub(super) fn pages_for_peer(pages: &[Bytes], dialect: Dialect) -> Result<Vec<Bytes>, Malformed> {
+pub(super) fn pages_for_peer(
+    pages: &[Bytes],
+    dialect: Dialect,
+) -> Result<Cow<'_, [Bytes]>, Malformed> {
     if dialect == Dialect::V1 {
-        return Ok(pages.to_vec());
+        return Ok(Cow::Borrowed(pages));
     }
     pages
         .iter()
@@ -53,14 +58,14 @@ pub(super) fn pages_for_peer(pages: &[Bytes], dialect: Dialect) -> Result<Vec<By
         .collect()
 }
 
-/// Brings a command into a handler's dialect, whatever dialect it came in, and encodes it.
-pub(super) fn command_for_peer(command: &CommandBook, dialect: Dialect) -> Bytes {
+/// Brings a command into a handler's dialect, whatever dialect it came in.
+pub(super) fn command_for_peer(command: &CommandBook, dialect: Dialect) -> Cow<'_, CommandBook> {
     let named = command.pages.iter().any(|page| match &page.payload {
         Some(command_page::Payload::Command(any)) => framework::name(&any.type_url).is_some(),
         _ => false,
     });
     if !named {
-        return command.encode_to_vec().into();
+        return Cow::Borrowed(command);
     }
     let mut command = command.clone();
     for page in &mut command.pages {
@@ -72,7 +77,7 @@ pub(super) fn command_for_peer(command: &CommandBook, dialect: Dialect) -> Bytes
             translate_any(any, dialect);
         }
     }
-    command.encode_to_vec().into()
+    Cow::Owned(command)
 }
 
 pub(super) fn page_for_peer(page: &Bytes, dialect: Dialect) -> Result<Bytes, Malformed> {

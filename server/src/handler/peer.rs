@@ -1,16 +1,15 @@
 use std::error::Error as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use angzarr_proto::Dialect;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use prost::Message;
 use tokio::sync::Semaphore;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Request, Status};
 
-use super::codec::SharedCodec;
+use super::codec::EncodedCodec;
 use super::connection::Connection;
 use super::{Error, Retries, trace};
 
@@ -80,12 +79,12 @@ impl Peer {
         })
     }
 
-    /// Calls `method` with the message that `body` makes for the peer's dialect.
-    pub(super) async fn call<M: Message + 'static>(
+    /// Calls `method` with the message that `body` encodes for the peer's dialect.
+    pub(super) async fn call(
         &self,
         method: Method,
         correlation_id: &str,
-        body: impl Fn(Dialect) -> Arc<M> + Send,
+        body: impl Fn(Dialect) -> Bytes + Send,
     ) -> Result<Served, Error> {
         let after = self.settings.timeout;
         tokio::time::timeout(after, self.call_dialects(method, correlation_id, body))
@@ -116,11 +115,11 @@ impl Peer {
         self.settings.dialect.or(learned)
     }
 
-    async fn call_dialects<M: Message + 'static>(
+    async fn call_dialects(
         &self,
         method: Method,
         correlation_id: &str,
-        body: impl Fn(Dialect) -> Arc<M> + Send,
+        body: impl Fn(Dialect) -> Bytes + Send,
     ) -> Result<Served, Error> {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await.ok();
@@ -190,12 +189,12 @@ impl Peer {
     }
 
     /// Tries again while the peer cannot be reached or calls itself unavailable.
-    async fn call_patiently<M: Message + 'static>(
+    async fn call_patiently(
         &self,
         method: Method,
         dialect: Dialect,
         correlation_id: &str,
-        body: Arc<M>,
+        body: Bytes,
     ) -> Result<Bytes, Error> {
         let path = PathAndQuery::try_from(dialect.method_path(method.service, method.name))
             .map_err(|error| self.nonsense(error.to_string()))?;
@@ -203,7 +202,7 @@ impl Peer {
         let mut attempts = 1;
         loop {
             let status = match self
-                .call_once(path.clone(), correlation_id, Arc::clone(&body))
+                .call_once(path.clone(), correlation_id, body.clone())
                 .await
             {
                 Ok(answer) => return Ok(answer),
@@ -227,11 +226,11 @@ impl Peer {
         }
     }
 
-    async fn call_once<M: Message + 'static>(
+    async fn call_once(
         &self,
         path: PathAndQuery,
         correlation_id: &str,
-        body: Arc<M>,
+        body: Bytes,
     ) -> Result<Bytes, Status> {
         let client = self.connection.client().await?;
         let mut client = client.max_decoding_message_size(self.settings.message_bytes);
@@ -246,7 +245,7 @@ impl Peer {
         {
             request.metadata_mut().insert("x-correlation-id", value);
         }
-        let response = client.unary(request, path, SharedCodec::<M>::new()).await?;
+        let response = client.unary(request, path, EncodedCodec).await?;
         Ok(response.into_inner())
     }
 

@@ -1,7 +1,6 @@
 //! Sagas, process managers and projectors: business code that reacts to events.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use angzarr_proto::Dialect;
 use angzarr_proto::v1::{
@@ -80,12 +79,13 @@ impl Reactor {
         let served = self
             .peer
             .call(SAGA, correlation(source), |dialect| {
-                Arc::new(RawSagaRequest {
+                let request = RawSagaRequest {
                     source: Some(sendable(source, dialect)),
                     sync_mode: sync_mode_for(mode.sync, dialect).into(),
                     cascade_error_mode: mode.errors.into(),
                     destination_sequences: destinations.clone(),
-                })
+                };
+                request.encode_to_vec().into()
             })
             .await?;
         self.decoded(SagaResponse::decode(served.bytes))
@@ -106,11 +106,12 @@ impl Reactor {
         let served = self
             .peer
             .call(PROCESS, correlation(trigger), |dialect| {
-                Arc::new(RawProcessManagerRequest {
+                let request = RawProcessManagerRequest {
                     trigger: Some(sendable(trigger, dialect)),
                     process_state: Some(sendable(state, dialect)),
                     destination_sequences: destinations.clone(),
-                })
+                };
+                request.encode_to_vec().into()
             })
             .await?;
         self.decoded(ProcessManagerHandleResponse::decode(served.bytes))
@@ -126,7 +127,7 @@ impl Reactor {
         let served = self
             .peer
             .call(method, correlation(book), |dialect| {
-                Arc::new(sendable(book, dialect))
+                sendable(book, dialect).encode_to_vec().into()
             })
             .await?;
         self.decoded(Projection::decode(served.bytes))

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use angzarr_proto::Dialect;
 use angzarr_proto::v1::{EventPage, UpcastResponse, event_page};
 use bytes::Bytes;
@@ -48,10 +46,12 @@ impl Upcaster {
         let served = self
             .peer
             .call(UPCAST, correlation_id, |dialect| {
-                Arc::new(RawUpcastRequest {
+                let events = pages_for_peer(stored, dialect).unwrap_or_default();
+                let request = RawUpcastRequest {
                     domain: domain.to_owned(),
-                    events: pages_for_peer(stored, dialect).unwrap_or_default(),
-                })
+                    events: events.into_owned(),
+                };
+                request.encode_to_vec().into()
             })
             .await?;
         let response = UpcastResponse::decode(served.bytes)

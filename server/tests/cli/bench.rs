@@ -31,9 +31,11 @@ fn commands_are_measured_beside_appends_and_bare_hops() {
     ] {
         let figures = figures(what);
         assert_eq!(figures["mode"], mode);
-        for rate in ["appends", "hops", "commands"] {
-            let rate = figures[format!("{rate}_per_second")].as_f64().unwrap();
-            assert!(rate > 0.0, "{figures}");
+        for calls in ["append", "hops", "command"] {
+            for figure in ["per_second", "cpu_us"] {
+                let figure = figures[calls][figure].as_f64().unwrap();
+                assert!(figure > 0.0, "{figures}");
+            }
         }
         assert!(
             figures["share_of_limit"].as_f64().unwrap() > 0.0,

@@ -49,8 +49,13 @@ impl Venue {
 
     /// Starts a server on a fresh store.
     pub(crate) async fn angzarr(&self) -> Result<Serving> {
+        self.angzarr_with(&[]).await
+    }
+
+    /// The same with settings of its own.
+    pub(crate) async fn angzarr_with(&self, settings: &[&str]) -> Result<Serving> {
         let folder = self.folder()?;
-        let server = Server::angzarr(&self.angzarr, folder.path(), &[])?;
+        let server = Server::angzarr(&self.angzarr, folder.path(), settings)?;
         Serving::with(server, folder).await
     }
 

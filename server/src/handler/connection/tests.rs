@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use tonic::transport::Server;
 use tonic_health::pb::HealthCheckRequest;
 
 use super::*;
-use crate::handler::codec::SharedCodec;
+use crate::handler::EncodedCodec;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -33,10 +34,9 @@ fn serve(listener: TcpListener) -> (oneshot::Sender<()>, JoinHandle<()>) {
 async fn ask(connection: &Connection) -> Result<Bytes, Status> {
     let mut client = connection.client().await?;
     client.ready().await.unwrap();
-    let request = std::sync::Arc::new(HealthCheckRequest::default());
+    let request = HealthCheckRequest::default().encode_to_vec().into();
     let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
-    let codec = SharedCodec::<HealthCheckRequest>::new();
-    let answer = client.unary(tonic::Request::new(request), path, codec);
+    let answer = client.unary(tonic::Request::new(request), path, EncodedCodec);
     Ok(answer.await?.into_inner())
 }
 
