@@ -46,8 +46,13 @@ pub(crate) struct Mail(pub(crate) Vec<Letter>);
 
 impl Drop for Mail {
     fn drop(&mut self) {
+        // Given back at once: each time takes the lock of all submitters.
+        let mut room: Option<OwnedSemaphorePermit> = None;
         for letter in self.0.drain(..) {
-            drop(letter.permit);
+            match &mut room {
+                Some(room) => room.merge(letter.permit),
+                none => *none = Some(letter.permit),
+            }
             // Nobody waits any more when the submitter was cancelled.
             let _ = letter.to.send(letter.answer);
         }

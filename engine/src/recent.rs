@@ -39,7 +39,8 @@ impl Recent {
     /// Low bits of the hash say where, high ones what; 0 is for nothing.
     fn place(&self, key: &AggregateKey) -> (Option<&AtomicU32>, u32) {
         let hash = FixedState::default().hash_one(key);
-        let place = hash as usize % self.0.len().max(1);
-        (self.0.get(place), (hash >> 32) as u32 | 1)
+        let (high, low) = ((hash >> 32) as u32, hash as u32);
+        let place = low as usize % self.0.len().max(1);
+        (self.0.get(place), high | 1)
     }
 }

@@ -112,8 +112,9 @@ const GENERAL: &[Key] = &[
     key(
         "storage.seal_rate",
         "32MiB",
-        "Log per second at which full segments are rewritten in the background: smaller, gathered \
-         by aggregate, without what is out of reach. `0`: never.",
+        "Most log per second at which full segments are rewritten in the background: smaller, \
+         gathered by aggregate, without what is out of reach. While one waits it is an eighth of \
+         that, with two a quarter, with eight all of it. `0`: never.",
     ),
     key(
         "storage.segment_cache_bytes",
