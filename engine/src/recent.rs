@@ -36,11 +36,11 @@ impl Recent {
         place.is_some_and(|place| place.load(Ordering::Relaxed) == fingerprint)
     }
 
-    /// Low bits of the hash say where, high ones what; 0 is for nothing.
+    /// One half of the hash says where, the other what; 0 is for nothing.
     fn place(&self, key: &AggregateKey) -> (Option<&AtomicU32>, u32) {
         let hash = FixedState::default().hash_one(key);
-        let (high, low) = ((hash >> 32) as u32, hash as u32);
-        let place = low as usize % self.0.len().max(1);
-        (self.0.get(place), high | 1)
+        let [a, b, c, d, what @ ..] = hash.to_le_bytes();
+        let place = u32::from_le_bytes([a, b, c, d]) as usize % self.0.len().max(1);
+        (self.0.get(place), u32::from_le_bytes(what) | 1)
     }
 }
