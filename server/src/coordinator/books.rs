@@ -38,8 +38,7 @@ type Kept = Cache<Key, Arc<Book>, Size, DefaultHashBuilder>;
 /// Root and domain.
 type Key = Box<[u8]>;
 
-/// The pages of one aggregate, and what comes behind them.
-pub(super) struct Book {
+struct Book {
     pages: Pages,
     next_sequence: u32,
 }
@@ -119,12 +118,8 @@ impl Pages {
 }
 
 impl Coordinator {
-    /// The kept book of the aggregate that a command is for, with what was added since, and as it
-    /// is kept.
-    pub(super) async fn kept(
-        &self,
-        command: &Command,
-    ) -> Result<Option<(RawBook, Option<Arc<Book>>)>, Error> {
+    /// The kept book of the aggregate that a command is for, with what was added since.
+    pub(super) async fn kept(&self, command: &Command) -> Result<Option<RawBook>, Error> {
         let Some(key) = key(command) else {
             return Ok(None);
         };
@@ -147,14 +142,12 @@ impl Coordinator {
                 .keep(key, &kept.pages, &added.pages, next_sequence);
             pages.extend(added.pages);
         }
-        let book = RawBook {
+        Ok(Some(RawBook {
             cover: Some(command.cover.clone()),
             snapshot: None,
             pages,
             next_sequence,
-        };
-        let kept = Some(kept).filter(|kept| kept.next_sequence == next_sequence);
-        Ok(Some((book, kept)))
+        }))
     }
 
     /// Keeps the book that was read for a command, in which nothing is pending, if books like it
@@ -168,18 +161,11 @@ impl Coordinator {
         }
     }
 
-    /// Adds the events that a command caused to the book it was decided on, which is looked for if
-    /// it is not given. Not where large
+    /// Adds the events that a command caused to the book it was decided on. Not where large
     /// payloads may have been put elsewhere: the next load adds what is stored.
-    pub(super) fn keep_new(
-        &self,
-        command: &Command,
-        kept: Option<Arc<Book>>,
-        decided_on: u32,
-        new: &EventBook,
-    ) {
-        let Some(key) = key(command) else { return };
-        if let Some(kept) = kept.or_else(|| self.books.get(&key))
+    pub(super) fn keep_new(&self, command: &Command, decided_on: u32, new: &EventBook) {
+        let kept = key(command).and_then(|key| Some((self.books.get(&key)?, key)));
+        if let Some((kept, key)) = kept
             && kept.next_sequence == decided_on
             && !new.pages.is_empty()
             && !self.registry.keeps_payloads_elsewhere()

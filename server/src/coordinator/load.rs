@@ -1,11 +1,8 @@
-use std::sync::Arc;
-
 use angzarr_adapters::EventStore;
 use angzarr_proto::store::v1::{PendingView, ReadRequest, read_request};
 use angzarr_proto::v1::{Cover, SequenceRange};
 use futures::StreamExt;
 
-use super::books::Book;
 use super::validate::Command;
 use super::{Coordinator, Error, cascade};
 use crate::handler::RawBook;
@@ -16,20 +13,15 @@ pub(super) struct Loaded {
     pub(super) book: RawBook,
     /// Whether none of its pages may still come or go.
     pub(super) settled: bool,
-    /// The same book as it is kept in memory, if it comes from there.
-    pub(super) kept: Option<Arc<Book>>,
 }
 
 impl Coordinator {
     /// Reads what the handler decides on: the newest usable snapshot and the pages after it,
     /// pending state resolved for the cascade of the command.
     pub(super) async fn load(&self, domain: &Domain, command: &Command) -> Result<Loaded, Error> {
-        if let Some((book, kept)) = self.kept(command).await? {
-            return Ok(Loaded {
-                book,
-                settled: true,
-                kept,
-            });
+        if let Some(book) = self.kept(command).await? {
+            let settled = true;
+            return Ok(Loaded { book, settled });
         }
         let book = self
             .load_at(domain, &command.cover, command.cascade_id.clone(), None)
@@ -38,11 +30,7 @@ impl Coordinator {
         if settled {
             self.keep(domain, command, &book);
         }
-        Ok(Loaded {
-            book,
-            settled,
-            kept: None,
-        })
+        Ok(Loaded { book, settled })
     }
 
     /// The same for another cascade or an earlier point.

@@ -14,9 +14,21 @@ use super::{Error, RawBook};
 use crate::framework;
 
 const SERVICE: &str = "CommandHandlerService";
-static HANDLE: Method = Method::mandatory(SERVICE, "Handle");
-static HANDLE_FACT: Method = Method::optional(SERVICE, "HandleFact");
-static REPLAY: Method = Method::optional(SERVICE, "Replay");
+const HANDLE: Method = Method {
+    service: SERVICE,
+    name: "Handle",
+    mandatory: true,
+};
+const HANDLE_FACT: Method = Method {
+    service: SERVICE,
+    name: "HandleFact",
+    mandatory: false,
+};
+const REPLAY: Method = Method {
+    service: SERVICE,
+    name: "Replay",
+    mandatory: false,
+};
 
 /// What business code decided about a command.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,7 +84,7 @@ impl CommandHandler {
         self.check_sendable(&prior.pages)?;
         let served = self
             .peer
-            .call(&HANDLE, correlation_id, |dialect| {
+            .call(HANDLE, correlation_id, |dialect| {
                 let pages = pages_for_peer(&prior.pages, dialect).unwrap_or_default();
                 contextual_command(prior, &pages, &command_for_peer(command, dialect))
             })
@@ -109,7 +121,7 @@ impl CommandHandler {
         self.check_sendable(&prior.pages)?;
         let served = self
             .peer
-            .call(&HANDLE_FACT, correlation_id, |dialect| {
+            .call(HANDLE_FACT, correlation_id, |dialect| {
                 let mut facts = facts.clone();
                 super::dialect::book_for_caller(&mut facts, dialect);
                 let request = RawFactRequest {
@@ -143,7 +155,7 @@ impl CommandHandler {
         self.check_sendable(pages)?;
         let served = self
             .peer
-            .call(&REPLAY, correlation_id, |dialect| {
+            .call(REPLAY, correlation_id, |dialect| {
                 let events = pages_for_peer(pages, dialect).unwrap_or_default();
                 let request = RawReplayRequest {
                     base_snapshot: snapshot.cloned(),

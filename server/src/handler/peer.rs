@@ -1,10 +1,10 @@
 use std::error::Error as _;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use angzarr_proto::Dialect;
 use bytes::Bytes;
-use http::uri::{InvalidUri, PathAndQuery};
+use http::uri::PathAndQuery;
 use tokio::sync::Semaphore;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Code, Request, Status};
@@ -39,47 +39,12 @@ pub struct PeerSettings {
 }
 
 /// A method of business code.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Method {
-    service: &'static str,
-    name: &'static str,
-    mandatory: bool,
-    /// In the order of [`Dialect::ALL`].
-    paths: [OnceLock<PathAndQuery>; Dialect::ALL.len()],
-}
-
-impl Method {
-    /// One that every peer of this service has, so that UNIMPLEMENTED means the wrong dialect.
-    pub(super) const fn mandatory(service: &'static str, name: &'static str) -> Self {
-        Self::new(service, name, true)
-    }
-
-    /// One that a peer of this service may have.
-    pub(super) const fn optional(service: &'static str, name: &'static str) -> Self {
-        Self::new(service, name, false)
-    }
-
-    const fn new(service: &'static str, name: &'static str, mandatory: bool) -> Self {
-        Self {
-            service,
-            name,
-            mandatory,
-            paths: [const { OnceLock::new() }; Dialect::ALL.len()],
-        }
-    }
-
-    fn path(&self, dialect: Dialect) -> Result<PathAndQuery, InvalidUri> {
-        let known = Dialect::ALL.iter().zip(&self.paths);
-        let known = known.into_iter().find(|(of, _)| **of == dialect);
-        if let Some(path) = known.and_then(|(_, path)| path.get()) {
-            return Ok(path.clone());
-        }
-        let path = PathAndQuery::try_from(dialect.method_path(self.service, self.name))?;
-        Ok(match known {
-            Some((_, known)) => known.get_or_init(|| path).clone(),
-            None => path,
-        })
-    }
+    pub(super) service: &'static str,
+    pub(super) name: &'static str,
+    /// Every peer of this service has the method, so UNIMPLEMENTED means the wrong dialect.
+    pub(super) mandatory: bool,
 }
 
 /// An encoded answer and the dialect in which it was given.
@@ -117,7 +82,7 @@ impl Peer {
     /// Calls `method` with the message that `body` encodes for the peer's dialect.
     pub(super) async fn call(
         &self,
-        method: &Method,
+        method: Method,
         correlation_id: &str,
         body: impl Fn(Dialect) -> Bytes + Send,
     ) -> Result<Served, Error> {
@@ -152,7 +117,7 @@ impl Peer {
 
     async fn call_dialects(
         &self,
-        method: &Method,
+        method: Method,
         correlation_id: &str,
         body: impl Fn(Dialect) -> Bytes + Send,
     ) -> Result<Served, Error> {
@@ -180,7 +145,7 @@ impl Peer {
     }
 
     /// The dialects to try, the likely one first.
-    fn candidates(&self, method: &Method) -> Vec<Dialect> {
+    fn candidates(&self, method: Method) -> Vec<Dialect> {
         if let Some(configured) = self.settings.dialect {
             return vec![configured];
         }
@@ -209,7 +174,7 @@ impl Peer {
         }
     }
 
-    fn unserved(&self, method: &Method, status: Option<Box<Status>>) -> Error {
+    fn unserved(&self, method: Method, status: Option<Box<Status>>) -> Error {
         match status {
             Some(status) if !is_generic(&status) || !method.mandatory => Error::Refused(status),
             _ => {
@@ -226,13 +191,12 @@ impl Peer {
     /// Tries again while the peer cannot be reached or calls itself unavailable.
     async fn call_patiently(
         &self,
-        method: &Method,
+        method: Method,
         dialect: Dialect,
         correlation_id: &str,
         body: Bytes,
     ) -> Result<Bytes, Error> {
-        let path = method
-            .path(dialect)
+        let path = PathAndQuery::try_from(dialect.method_path(method.service, method.name))
             .map_err(|error| self.nonsense(error.to_string()))?;
         let mut delays = self.settings.retries.delays();
         let mut attempts = 1;

@@ -13,10 +13,18 @@ use super::messages::{RawProcessManagerRequest, RawSagaRequest};
 use super::peer::{Method, Peer, PeerSettings};
 use super::{Error, RawBook};
 
-static PROJECT: Method = Method::mandatory("ProjectorService", "Handle");
-static PROJECT_SPECULATIVELY: Method = Method::mandatory("ProjectorService", "HandleSpeculative");
-static SAGA: Method = Method::mandatory("SagaService", "Handle");
-static PROCESS: Method = Method::mandatory("ProcessManagerService", "Handle");
+const PROJECT: Method = mandatory("ProjectorService", "Handle");
+const PROJECT_SPECULATIVELY: Method = mandatory("ProjectorService", "HandleSpeculative");
+const SAGA: Method = mandatory("SagaService", "Handle");
+const PROCESS: Method = mandatory("ProcessManagerService", "Handle");
+
+const fn mandatory(service: &'static str, name: &'static str) -> Method {
+    Method {
+        service,
+        name,
+        mandatory: true,
+    }
+}
 
 /// How a reaction was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,7 +54,7 @@ impl Reactor {
     /// # Errors
     /// See [`Error`].
     pub async fn project(&self, book: &RawBook) -> Result<Projection, Error> {
-        self.project_by(&PROJECT, book).await
+        self.project_by(PROJECT, book).await
     }
 
     /// Asks a projector what it would make of events, without effects.
@@ -54,7 +62,7 @@ impl Reactor {
     /// # Errors
     /// See [`Error`].
     pub async fn project_speculatively(&self, book: &RawBook) -> Result<Projection, Error> {
-        self.project_by(&PROJECT_SPECULATIVELY, book).await
+        self.project_by(PROJECT_SPECULATIVELY, book).await
     }
 
     /// Asks a saga what an event causes elsewhere.
@@ -70,7 +78,7 @@ impl Reactor {
         self.check_sendable(source)?;
         let served = self
             .peer
-            .call(&SAGA, correlation(source), |dialect| {
+            .call(SAGA, correlation(source), |dialect| {
                 let request = RawSagaRequest {
                     source: Some(sendable(source, dialect)),
                     sync_mode: sync_mode_for(mode.sync, dialect).into(),
@@ -97,7 +105,7 @@ impl Reactor {
         self.check_sendable(state)?;
         let served = self
             .peer
-            .call(&PROCESS, correlation(trigger), |dialect| {
+            .call(PROCESS, correlation(trigger), |dialect| {
                 let request = RawProcessManagerRequest {
                     trigger: Some(sendable(trigger, dialect)),
                     process_state: Some(sendable(state, dialect)),
@@ -114,7 +122,7 @@ impl Reactor {
         self.peer.nonsense(what)
     }
 
-    async fn project_by(&self, method: &Method, book: &RawBook) -> Result<Projection, Error> {
+    async fn project_by(&self, method: Method, book: &RawBook) -> Result<Projection, Error> {
         self.check_sendable(book)?;
         let served = self
             .peer

@@ -8,7 +8,11 @@ use super::dialect::pages_for_peer;
 use super::messages::RawUpcastRequest;
 use super::peer::{Method, Peer, PeerSettings};
 
-static UPCAST: Method = Method::mandatory("UpcasterService", "Upcast");
+const UPCAST: Method = Method {
+    service: "UpcasterService",
+    name: "Upcast",
+    mandatory: true,
+};
 
 /// The component that brings stored events of one domain to their newest form.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ impl Upcaster {
             .map_err(unsendable)?;
         let served = self
             .peer
-            .call(&UPCAST, correlation_id, |dialect| {
+            .call(UPCAST, correlation_id, |dialect| {
                 let events = pages_for_peer(stored, dialect).unwrap_or_default();
                 let request = RawUpcastRequest {
                     domain: domain.to_owned(),
