@@ -206,8 +206,8 @@ impl Engine {
         for (id, from, to) in view.parts(from, to) {
             let range = Range {
                 family: Family::Marks,
-                from: id.at(from),
-                to: Some(id.at(to)),
+                from: id.at(from).to_vec(),
+                to: Some(id.at(to).to_vec()),
             };
             self.shared.index.for_each(&range, |key, value| {
                 let mark = keys::Mark::decode(value)?;

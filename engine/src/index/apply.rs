@@ -63,8 +63,7 @@ impl Changes {
             timeline: timeline.id,
             root: key.root,
         };
-        let value = self.layer.get(Family::Heads, &id.key()).flatten();
-        value.map(Head::decode).transpose().map_err(damaged)
+        Ok(self.layer.head(id))
     }
 
     /// Whether there is anything to publish.
@@ -170,12 +169,11 @@ impl Applier<'_> {
             next: next.map_err(damaged)?,
             marked,
         };
-        self.put(Family::Heads, id.key(), head.encode());
         let location = Location {
             frame: self.header.address,
             count: pages.count,
         };
-        self.put(Family::Pages, id.at(pages.first), location.encode());
+        self.changes.layer.append(id, head, pages.first, location);
         if !pages.key.edition.is_empty() {
             self.count_events(pages.key, pages.count)?;
         }
@@ -211,7 +209,7 @@ impl Applier<'_> {
         let older = Range {
             family: Family::Snapshots,
             from: id.key().to_vec(),
-            to: Some(id.at(snapshot.sequence)),
+            to: Some(id.at(snapshot.sequence).to_vec()),
         };
         for (key, value) in self.scan(&older)? {
             if SnapshotEntry::decode(&value).map_err(damaged)?.retention != Retention::Persist {
@@ -341,11 +339,10 @@ impl Applier<'_> {
     }
 
     fn head(&self, id: AggregateId) -> Result<Option<Head>> {
-        let value = self.get(Family::Heads, &id.key())?;
-        value
-            .map(|value| Head::decode(&value))
-            .transpose()
-            .map_err(damaged)
+        match self.changes.layer.head(id) {
+            Some(head) => Ok(Some(head)),
+            None => self.index.head_of(id),
+        }
     }
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {

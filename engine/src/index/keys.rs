@@ -60,6 +60,11 @@ impl Family {
         self as usize
     }
 
+    /// Whether a [`Layer`](super::Layer) keeps it by aggregate.
+    pub(super) fn is_by_aggregate(self) -> bool {
+        matches!(self, Self::Heads | Self::Pages)
+    }
+
     /// Name of the column family.
     #[cfg(feature = "rocksdb")]
     pub(crate) fn name(self) -> &'static str {
@@ -111,11 +116,25 @@ impl AggregateId {
         })
     }
 
+    /// The first id whose key does not come before these bytes' first ones.
+    pub(super) fn not_before(bytes: &[u8]) -> Self {
+        let mut key = [0; Self::LEN];
+        for (byte, from) in key.iter_mut().zip(bytes) {
+            *byte = *from;
+        }
+        let (timeline, root) = key.split_at(4);
+        Self {
+            timeline: u32::from_be_bytes(timeline.try_into().unwrap_or_default()),
+            root: Root::new(root.try_into().unwrap_or_default()),
+        }
+    }
+
     /// Key of one of the aggregate's sequences.
-    pub(crate) fn at(self, sequence: Sequence) -> Vec<u8> {
-        let mut key = Vec::with_capacity(Self::LEN + 4);
-        key.extend_from_slice(&self.key());
-        key.extend_from_slice(&sequence.get().to_be_bytes());
+    pub(crate) fn at(self, sequence: Sequence) -> [u8; Self::LEN + 4] {
+        let mut key = [0; Self::LEN + 4];
+        let (id, number) = key.split_at_mut(Self::LEN);
+        id.copy_from_slice(&self.key());
+        number.copy_from_slice(&sequence.get().to_be_bytes());
         key
     }
 

@@ -1,47 +1,91 @@
 //! Changes of the index in memory.
 
+mod recent;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use smallvec::SmallVec;
 
-use super::{Direction, Entry, Family, Range};
+use super::keys::{Head, Location};
+use super::{AggregateId, Direction, Family, Range};
+use crate::types::Sequence;
+use recent::Recent;
 
 /// Bytes that an entry costs beside what of it stands elsewhere: nodes of the map are two thirds
 /// full.
 const ENTRY_COST: usize = 96;
 
 /// A key with its new value, or with `None` when it is removed.
-type Change = (Vec<u8>, Option<Vec<u8>>);
+pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-/// A key or value. The usual ones stand in the map itself: comparing keys, which is most of what
-/// the writer does with a large layer, then follows no pointer for each of them.
+/// A key or value. The usual ones stand in the map itself, where comparing them follows no pointer.
 pub(crate) type Short = SmallVec<[u8; 24]>;
 
 type Map = BTreeMap<Short, Option<Short>>;
 
 /// New values, and removals as `None`.
+///
+/// Heads and pages, which every append changes, are kept together by aggregate and not as bytes:
+/// the writer then finds both in one look through a smaller map.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
+    aggregates: BTreeMap<AggregateId, Recent>,
+    /// Every family but those two.
     families: [Map; Family::ALL.len()],
     bytes: usize,
 }
 
 impl Layer {
-    /// `Some(None)` for a removal, `None` when the layer says nothing about the key.
-    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.family(family).get(key).map(Option::as_deref)
+    /// The head of an aggregate, if the layer has one.
+    pub(crate) fn head(&self, id: AggregateId) -> Option<Head> {
+        self.aggregates.get(&id)?.head
     }
 
+    pub(crate) fn set_head(&mut self, id: AggregateId, head: Head) {
+        self.recent(id).head = Some(head);
+    }
+
+    /// Sets the head of an aggregate and where the events that led to it stand.
+    pub(crate) fn append(
+        &mut self,
+        id: AggregateId,
+        head: Head,
+        first: Sequence,
+        location: Location,
+    ) {
+        let recent = self.recent(id);
+        recent.head = Some(head);
+        self.bytes += recent.add(first, location);
+    }
+
+    fn recent(&mut self, id: AggregateId) -> &mut Recent {
+        let bytes = &mut self.bytes;
+        self.aggregates.entry(id).or_insert_with(|| {
+            *bytes += ENTRY_COST;
+            Recent::default()
+        })
+    }
+
+    /// `Some(None)` for a removal, `None` when the layer says nothing about the key. Not for
+    /// heads and pages.
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<&[u8]>> {
+        debug_assert!(!family.is_by_aggregate());
+        self.map(family).get(key).map(Option::as_deref)
+    }
+
+    /// Not for heads and pages.
     pub(crate) fn put(&mut self, family: Family, key: &[u8], value: &[u8]) {
         self.set(family, key.into(), Some(value.into()));
     }
 
+    /// Not for heads and pages, which are never removed.
     pub(crate) fn remove(&mut self, family: Family, key: &[u8]) {
         self.set(family, key.into(), None);
     }
 
     fn set(&mut self, family: Family, key: Short, value: Option<Short>) {
+        debug_assert!(!family.is_by_aggregate());
         let elsewhere = |short: &Short| if short.spilled() { short.len() } else { 0 };
         let size = elsewhere(&key) + value.as_ref().map_or(0, elsewhere) + ENTRY_COST;
         let replaced = self
@@ -60,6 +104,16 @@ impl Layer {
             *self = later;
             return;
         }
+        for (id, later) in later.aggregates {
+            let recent = self.recent(id);
+            recent.head = later.head.or(recent.head);
+            let added: usize = later
+                .pages()
+                .iter()
+                .map(|&(first, location)| recent.add(first, location))
+                .sum();
+            self.bytes += added;
+        }
         for (family, map) in Family::ALL.into_iter().zip(later.families) {
             for (key, value) in map {
                 self.set(family, key, value);
@@ -76,20 +130,47 @@ impl Layer {
         self.bytes
     }
 
-    /// Every change of a family, in key order.
-    pub(crate) fn family(&self, family: Family) -> &Map {
+    /// Shows every change of a family, in key order.
+    pub(crate) fn for_each(&self, family: Family, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
+        match family {
+            Family::Heads => {
+                for (id, recent) in &self.aggregates {
+                    if let Some(head) = recent.head {
+                        visit(&id.key(), Some(&head.encode()));
+                    }
+                }
+            }
+            Family::Pages => {
+                for (id, recent) in &self.aggregates {
+                    for (first, location) in recent.pages() {
+                        visit(&id.at(*first), Some(&location.encode()));
+                    }
+                }
+            }
+            _ => {
+                for (key, value) in self.map(family) {
+                    visit(key, value.as_deref());
+                }
+            }
+        }
+    }
+
+    fn map(&self, family: Family) -> &Map {
         static EMPTY: Map = Map::new();
         self.families.get(family.number()).unwrap_or(&EMPTY)
     }
 
     /// The first changes in a range, or the last ones with the last first.
     pub(crate) fn scan(&self, range: &Range, direction: Direction, limit: usize) -> Vec<Change> {
+        if range.family.is_by_aggregate() {
+            return self.scan_aggregates(range, direction, limit);
+        }
         let to = range
             .to
             .as_deref()
             .map_or(Bound::Unbounded, Bound::Excluded);
         let found = self
-            .family(range.family)
+            .map(range.family)
             .range::<[u8], _>((Bound::Included(range.from.as_slice()), to))
             .map(|(key, value)| (key.to_vec(), value.as_deref().map(<[u8]>::to_vec)));
         match direction {
@@ -97,64 +178,35 @@ impl Layer {
             Direction::Backwards => found.rev().take(limit).collect(),
         }
     }
-}
 
-/// Entries of several sources, the newest source first.
-pub(crate) struct Merge {
-    step: usize,
-    sources: Vec<Vec<Change>>,
-}
-
-impl Merge {
-    pub(crate) fn new(step: usize) -> Self {
-        Self {
-            step,
-            sources: Vec::with_capacity(3),
-        }
-    }
-
-    pub(crate) fn add(&mut self, source: Vec<Change>) {
-        if !source.is_empty() {
-            self.sources.push(source);
-        }
-    }
-
-    /// Appends what is left of the sources when removals have been applied, as far as all of them
-    /// reach. Returns that place if any source may go on behind it.
-    pub(crate) fn take(self, direction: Direction, found: &mut Vec<Entry>) -> Option<Vec<u8>> {
-        let bound = self
-            .sources
-            .iter()
-            .filter(|source| source.len() >= self.step)
-            .filter_map(|source| source.last().map(|(key, _)| key))
-            .reduce(|a, b| match direction {
-                Direction::Forwards => a.min(b),
-                Direction::Backwards => a.max(b),
-            })
-            .cloned();
-        let within = |key: &[u8]| match (&bound, direction) {
-            (None, _) => true,
-            (Some(bound), Direction::Forwards) => key <= bound.as_slice(),
-            (Some(bound), Direction::Backwards) => key >= bound.as_slice(),
+    fn scan_aggregates(&self, range: &Range, direction: Direction, limit: usize) -> Vec<Change> {
+        let first = Bound::Included(AggregateId::not_before(&range.from));
+        // Part of the last one may be within the range.
+        let last = range.to.as_deref().map(AggregateId::not_before);
+        let ids = (first, last.map_or(Bound::Unbounded, Bound::Included));
+        let aggregates = self.aggregates.range(ids);
+        let head = |(id, recent): (&AggregateId, &Recent)| {
+            let (key, head) = (id.key(), recent.head?);
+            range
+                .holds(&key)
+                .then(|| (key.to_vec(), Some(head.encode())))
         };
-        let live = |(key, value): Change| value.map(|value| (key, value));
-        if self.sources.len() <= 1 {
-            let only = self
-                .sources
-                .into_iter()
-                .flatten()
-                .filter(|(key, _)| within(key));
-            found.extend(only.filter_map(live));
-            return bound;
+        match (range.family, direction) {
+            (Family::Heads, Direction::Forwards) => {
+                aggregates.filter_map(head).take(limit).collect()
+            }
+            (Family::Heads, Direction::Backwards) => {
+                aggregates.rev().filter_map(head).take(limit).collect()
+            }
+            (_, Direction::Forwards) => aggregates
+                .flat_map(|(id, recent)| recent.within(*id, range))
+                .take(limit)
+                .collect(),
+            (_, Direction::Backwards) => aggregates
+                .rev()
+                .flat_map(|(id, recent)| recent.within(*id, range).rev())
+                .take(limit)
+                .collect(),
         }
-        let mut merged = BTreeMap::new();
-        for source in self.sources.into_iter().rev() {
-            merged.extend(source.into_iter().filter(|(key, _)| within(key)));
-        }
-        match direction {
-            Direction::Forwards => found.extend(merged.into_iter().filter_map(live)),
-            Direction::Backwards => found.extend(merged.into_iter().rev().filter_map(live)),
-        }
-        bound
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod apply;
 pub(crate) mod keys;
 mod layer;
+mod merge;
 mod registry;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocks;
@@ -24,7 +25,7 @@ use crate::log::Resume;
 use crate::log::codec::BadRecord;
 use crate::types::AggregateKey;
 use keys::{Head, Timeline};
-use layer::Merge;
+use merge::Merge;
 
 /// A key with its value.
 pub(crate) type Entry = (Vec<u8>, Vec<u8>);
@@ -56,6 +57,10 @@ impl Range {
 
     fn is_empty(&self) -> bool {
         self.to.as_ref().is_some_and(|to| *to <= self.from)
+    }
+
+    fn holds(&self, key: &[u8]) -> bool {
+        key >= self.from.as_slice() && self.to.as_deref().is_none_or(|to| key < to)
     }
 }
 
@@ -130,7 +135,7 @@ impl Index {
         })
     }
 
-    /// The value of a key.
+    /// The value of a key. Not for heads and pages.
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         {
             let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +166,17 @@ impl Index {
 
     /// The aggregate's head on its own timeline.
     pub(crate) fn head_of(&self, id: AggregateId) -> Result<Option<Head>> {
-        let value = self.get(Family::Heads, &id.key())?;
+        {
+            let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
+            let frozen = || layers.frozen.as_ref().and_then(|frozen| frozen.head(id));
+            if let Some(head) = layers.active.head(id).or_else(frozen) {
+                return Ok(Some(head));
+            }
+        }
+        let Some(base) = &self.base else {
+            return Ok(None);
+        };
+        let value = base.get(Family::Heads, &id.key())?;
         value
             .map(|value| Head::decode(&value))
             .transpose()

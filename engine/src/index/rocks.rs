@@ -134,7 +134,7 @@ impl Base for Rocks {
 
     fn scan(&self, range: &Range, direction: Direction, limit: usize) -> Result<Vec<Entry>> {
         let mut read = ReadOptions::default();
-        if direction == Direction::Forwards && within_prefix(range) {
+        if within_prefix(range) {
             read.set_prefix_same_as_start(true);
         } else {
             read.set_total_order_seek(true);
@@ -161,12 +161,10 @@ impl Base for Rocks {
         let mut batch = WriteBatch::default();
         for family in Family::ALL {
             let handle = self.family(family)?;
-            for (key, value) in layer.family(family) {
-                match value {
-                    Some(value) => batch.put_cf(handle, key, value),
-                    None => batch.delete_cf(handle, key),
-                }
-            }
+            layer.for_each(family, |key, value| match value {
+                Some(value) => batch.put_cf(handle, key, value),
+                None => batch.delete_cf(handle, key),
+            });
         }
         // The log is the write-ahead log.
         let mut write = WriteOptions::default();

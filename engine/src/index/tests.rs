@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use crate::types::Sequence;
+
 /// A base that is a map.
 #[derive(Default)]
 struct MapBase(Mutex<Entries>);
@@ -37,12 +39,12 @@ impl Base for Arc<MapBase> {
     fn write(&self, layer: &Layer) -> Result<()> {
         let mut map = self.0.lock().unwrap();
         for family in Family::ALL {
-            for (key, value) in layer.family(family) {
+            layer.for_each(family, |key, value| {
                 match value {
                     Some(value) => map.insert((family, key.to_vec()), value.to_vec()),
                     None => map.remove(&(family, key.to_vec())),
                 };
-            }
+            });
         }
         Ok(())
     }
@@ -78,11 +80,11 @@ proptest! {
             let mut changes = apply::Changes::default();
             match op {
                 Op::Put(k, v) => {
-                    changes.layer.put(Family::Heads, &[k], &[v]);
+                    changes.layer.put(Family::Claims, &[k], &[v]);
                     model.insert(vec![k], vec![v]);
                 }
                 Op::Remove(k) => {
-                    changes.layer.remove(Family::Heads, &[k]);
+                    changes.layer.remove(Family::Claims, &[k]);
                     model.remove(&vec![k]);
                 }
                 Op::WriteOut => index.write_out().unwrap(),
@@ -90,9 +92,9 @@ proptest! {
             index.publish(changes);
         }
         for key in 0..=u8::MAX {
-            prop_assert_eq!(index.get(Family::Heads, &[key]).unwrap(), model.get(&vec![key]).cloned());
+            prop_assert_eq!(index.get(Family::Claims, &[key]).unwrap(), model.get(&vec![key]).cloned());
         }
-        let range = Range { family: Family::Heads, from: vec![from], to: to.map(|to| vec![to]) };
+        let range = Range { family: Family::Claims, from: vec![from], to: to.map(|to| vec![to]) };
         let wanted: Vec<Entry> = model
             .into_iter()
             .filter(|(key, _)| *key >= range.from && range.to.as_ref().is_none_or(|to| key < to))
@@ -105,6 +107,78 @@ proptest! {
         let mut all = Vec::new();
         index.for_each(&range, |k, v| { all.push((k.to_vec(), v.to_vec())); Ok(()) }).unwrap();
         prop_assert_eq!(all, wanted);
+    }
+}
+
+/// One of few aggregates, whose ids begin alike.
+fn id(n: u8) -> AggregateId {
+    let mut root = [0; 16];
+    root[15 * usize::from(n % 2)] = n / 4;
+    AggregateId {
+        timeline: u32::from(n / 2 % 2),
+        root: crate::types::Root::new(root),
+    }
+}
+
+/// The beginning of a key, possibly with a byte more.
+fn any_bound() -> impl Strategy<Value = Vec<u8>> {
+    let cut = prop_oneof![Just(24usize), Just(20), 0usize..25];
+    let more = prop::option::of(any::<u8>());
+    (0u8..16, 0u32..12, cut, more).prop_map(|(n, sequence, cut, more)| {
+        let mut key = id(n).at(Sequence::new(sequence))[..cut].to_vec();
+        key.extend(more);
+        key
+    })
+}
+
+proptest! {
+    /// Heads and pages, which layers keep by aggregate, read like everything else.
+    #[test]
+    fn aggregates_in_layers_and_base_are_one_map(
+        ops in prop::collection::vec(prop::option::weighted(0.95, (0u8..16, 0u32..12, 1u32..4, any::<bool>())), 0..120),
+        ranges in prop::collection::vec((any_bound(), prop::option::of(any_bound()), 1usize..30), 10),
+    ) {
+        let index = Index::new(Some(Box::new(Arc::new(MapBase::default())))).unwrap();
+        let mut model = Entries::new();
+        for (address, op) in (1u64..).zip(ops) {
+            let Some((n, first, count, only_head)) = op else {
+                index.write_out().unwrap();
+                continue;
+            };
+            let (id, first) = (id(n), Sequence::new(first));
+            let head = Head { first, next: first.plus(count).unwrap(), marked: only_head };
+            model.insert((Family::Heads, id.key().to_vec()), head.encode());
+            let mut changes = apply::Changes::default();
+            if only_head {
+                changes.layer.set_head(id, head);
+            } else {
+                let location = keys::Location { frame: crate::types::Address::new(address), count };
+                changes.layer.append(id, head, first, location);
+                model.insert((Family::Pages, id.at(first).to_vec()), location.encode());
+            }
+            index.publish(changes);
+        }
+        for n in 0..16 {
+            let head = model.get(&(Family::Heads, id(n).key().to_vec()));
+            let head = head.map(|head| Head::decode(head).unwrap());
+            prop_assert_eq!(index.head_of(id(n)).unwrap(), head);
+        }
+        for (family, (from, to, limit)) in
+            [Family::Heads, Family::Pages].into_iter().cycle().zip(ranges)
+        {
+            let range = Range { family, from, to };
+            let wanted = model
+                .iter()
+                .filter(|((of, key), _)| *of == family && range.holds(key))
+                .map(|((_, key), value)| (key.clone(), value.clone()));
+            let forwards = index.scan(&range, Direction::Forwards, limit).unwrap();
+            prop_assert_eq!(forwards, wanted.clone().take(limit).collect::<Vec<_>>());
+            let backwards = index.scan(&range, Direction::Backwards, limit).unwrap();
+            let mut wanted: Vec<Entry> = wanted.collect();
+            wanted.reverse();
+            wanted.truncate(limit);
+            prop_assert_eq!(backwards, wanted);
+        }
     }
 }
 
@@ -131,7 +205,7 @@ fn the_writer_waits_for_files_that_are_slow() {
     let (open, gate) = std::sync::mpsc::channel();
     let index = Index::new(Some(Box::new(Gate(Mutex::new(gate))))).unwrap();
     let mut changes = apply::Changes::default();
-    changes.layer.put(Family::Heads, &[1], &[2; 1000]);
+    changes.layer.put(Family::Claims, &[1], &[2; 1000]);
     index.publish(changes);
     let order = Mutex::new(Vec::new());
     let ready = std::sync::Barrier::new(2);
@@ -181,10 +255,10 @@ fn what_could_not_be_written_out_stays_readable() {
     let index = Index::new(Some(Box::new(Reluctant::default()))).unwrap();
     let put = |key: u8| {
         let mut changes = apply::Changes::default();
-        changes.layer.put(Family::Heads, &[key], &[key]);
+        changes.layer.put(Family::Claims, &[key], &[key]);
         index.publish(changes);
     };
-    let read = || [1, 2].map(|key| index.get(Family::Heads, &[key]).unwrap());
+    let read = || [1, 2].map(|key| index.get(Family::Claims, &[key]).unwrap());
     put(1);
     assert!(index.write_out().is_err());
     put(2);

@@ -133,13 +133,13 @@ impl PageCursor {
         // The entry that holds `from` may begin before it.
         let upto = Range {
             family: Family::Pages,
-            from: id.at(Sequence::ZERO),
-            to: from.plus(1).map(|next| id.at(next)),
+            from: id.at(Sequence::ZERO).to_vec(),
+            to: from.plus(1).map(|next| id.at(next).to_vec()),
         };
         let range = |from: Vec<u8>| Range {
             family: Family::Pages,
             from,
-            to: Some(id.at(to)),
+            to: Some(id.at(to).to_vec()),
         };
         let index = &self.shared.index;
         let entries = if self.backwards {
@@ -147,12 +147,12 @@ impl PageCursor {
             let from = holder
                 .into_iter()
                 .next()
-                .map_or_else(|| id.at(from), |(key, _)| key);
+                .map_or_else(|| id.at(from).to_vec(), |(key, _)| key);
             let mut entries = index.scan(&range(from), Direction::Backwards, STEP)?;
             entries.reverse();
             entries
         } else {
-            let ahead = index.scan(&range(id.at(from)), Direction::Forwards, STEP)?;
+            let ahead = index.scan(&range(id.at(from).to_vec()), Direction::Forwards, STEP)?;
             let exact = ahead.first().is_some_and(|(key, _)| *key == id.at(from));
             let mut entries = if exact {
                 Vec::new()

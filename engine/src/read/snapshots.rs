@@ -25,8 +25,8 @@ impl Engine {
         for (id, from, to) in view.parts(Sequence::ZERO, before).into_iter().rev() {
             let mut range = Range {
                 family: Family::Snapshots,
-                from: id.at(from),
-                to: Some(id.at(to)),
+                from: id.at(from).to_vec(),
+                to: Some(id.at(to).to_vec()),
             };
             loop {
                 let newest = self.shared.index.scan(&range, Direction::Backwards, 1)?;

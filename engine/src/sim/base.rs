@@ -89,12 +89,12 @@ impl Base for SimBase {
             files.earlier.push(copy);
         }
         for family in Family::ALL {
-            for (key, value) in layer.family(family) {
+            layer.for_each(family, |key, value| {
                 match value {
                     Some(value) => files.now.insert((family, key.to_vec()), value.to_vec()),
                     None => files.now.remove(&(family, key.to_vec())),
                 };
-            }
+            });
         }
         drop(files);
         // It may die, or fail to learn that it succeeded, when all is written.

@@ -93,7 +93,7 @@ impl Applier<'_> {
                 self.no_longer_pending(&mark.cascade, id, sequence)?;
             }
         }
-        self.put(Family::Heads, id.key(), head.encode());
+        self.changes.layer.set_head(id, head);
         Ok(())
     }
 

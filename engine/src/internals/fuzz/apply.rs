@@ -149,12 +149,12 @@ impl Base for Arc<MapBase> {
     fn write(&self, layer: &Layer) -> Result<()> {
         let mut stored = self.lock();
         for family in Family::ALL {
-            for (key, value) in layer.family(family) {
+            layer.for_each(family, |key, value| {
                 match value {
                     Some(value) => stored.map.insert((family, key.to_vec()), value.to_vec()),
                     None => stored.map.remove(&(family, key.to_vec())),
                 };
-            }
+            });
         }
         stored.writes += 1;
         if stored.writes * stored.refuse % 2 == 1 {
