@@ -54,7 +54,13 @@ pub(crate) trait Contender: Send + Sync {
         false
     }
 
-    /// It is a server whose aggregates can be read: it stands in the table of reads.
+    /// Appends to it mean something: it stands in the tables of appends. Only a limit of reads
+    /// does not.
+    fn stores(&self) -> bool {
+        true
+    }
+
+    /// Its aggregates can be read: it stands in the table of reads.
     fn serves_reads(&self) -> bool {
         false
     }

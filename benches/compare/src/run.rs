@@ -67,13 +67,13 @@ pub(crate) fn run(args: &Args, field: &Field) -> Result<Results> {
     };
     let contenders = chosen(args, field, &mut results)?;
     if args.trace_seconds > 0 {
-        for contender in &contenders {
+        for contender in contenders.iter().filter(|one| one.stores()) {
             results.trace(&**contender, field, args)?;
         }
     }
     for round in 1..=args.rounds {
         for clients in &args.clients {
-            for contender in &contenders {
+            for contender in contenders.iter().filter(|one| one.stores()) {
                 results.append(&**contender, field, args, *clients, round)?;
             }
         }

@@ -62,6 +62,10 @@ impl Contender for InProcess {
         Ok("this tree".to_owned())
     }
 
+    fn serves_reads(&self) -> bool {
+        *self == Self::Engine
+    }
+
     fn checks(&self) -> Checks {
         match self {
             Self::Engine => Checks::All,

@@ -8,6 +8,7 @@ mod nats;
 mod postgres;
 mod redis;
 mod rocksdb;
+mod sequential;
 mod sierradb;
 mod sqlite;
 mod umadb;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Box<dyn Contender>> {
         grpc(Behind::Nothing, true),
         Box::new(InProcess::Engine),
         Box::new(InProcess::GroupCommit),
+        Box::new(sequential::Sequential),
         Box::new(rocksdb::RocksDb { batched: false }),
         Box::new(rocksdb::RocksDb { batched: true }),
         Box::new(sqlite::Sqlite { batched: false }),

@@ -20,7 +20,10 @@ impl Recent {
     pub(super) fn add(&mut self, first: Sequence, location: Location) -> usize {
         let before = self.heap_bytes();
         // Nearly always behind all others.
-        let place = self.pages.iter().rposition(|(earlier, _)| *earlier <= first);
+        let place = self
+            .pages
+            .iter()
+            .rposition(|(earlier, _)| *earlier <= first);
         match place.and_then(|place| self.pages.get_mut(place)) {
             Some(page) if page.0 == first => page.1 = location,
             _ => self
@@ -59,6 +62,8 @@ impl Recent {
             .get(from..to)
             .unwrap_or_default()
             .iter()
-            .map(move |(first, location)| (id.at(*first).to_vec(), Some(location.encode().to_vec())))
+            .map(move |(first, location)| {
+                (id.at(*first).to_vec(), Some(location.encode().to_vec()))
+            })
     }
 }
