@@ -265,6 +265,7 @@ impl Core {
         for (matches, frame) in &self.noted {
             matches.set(*frame);
         }
+        self.log.show();
         self.shared.settle(self.log.end());
         let deletion = changes.timelines.iter().any(|(_, _, t)| t.deleted);
         if !changes.is_empty() {

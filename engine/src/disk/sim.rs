@@ -65,6 +65,7 @@ impl NameChange {
 /// Which operation fails from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fail {
+    Read,
     Write,
     Sync,
 }
@@ -257,6 +258,9 @@ struct SimFile {
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.disk.state();
+        if state.fail == Some(Fail::Read) {
+            return Err(io::Error::other("the disk does not answer"));
+        }
         state.faults.step(|| format!("read {offset}"))?;
         state.faults.roll(Fault::Read)?;
         let State { files, faults, .. } = &mut *state;

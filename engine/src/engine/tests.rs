@@ -84,6 +84,24 @@ fn poisoned_by(fail: Fail) {
 }
 
 #[test]
+fn the_end_of_the_log_is_read_from_memory() {
+    let disk = SimDisk::default();
+    let engine = open(&disk).unwrap();
+    append(&engine, Expected::NoEvents, "first").unwrap();
+    disk.fail(Fail::Read);
+    assert_eq!(read(&engine), ["first"]);
+    let long = "x".repeat(crate::limits::FRESH_BYTES / 2);
+    append(&engine, Expected::Any, &long).unwrap();
+    append(&engine, Expected::Any, &long).unwrap();
+    let view = engine.aggregate(&key(), None).unwrap();
+    let mut last = engine.pages(&view, Sequence::new(2), view.next(), false);
+    assert_eq!(last.next_chunk(1).unwrap()[0].body, long);
+    let mut all = engine.pages(&view, Sequence::ZERO, view.next(), false);
+    let failed = all.next_chunk(1).unwrap_err();
+    assert!(matches!(failed, Error::Io { .. }), "{failed}");
+}
+
+#[test]
 fn a_failed_sync_is_final() {
     poisoned_by(Fail::Sync);
 }

@@ -3,6 +3,7 @@
 mod cache;
 pub(crate) mod codec;
 pub(crate) mod frame;
+mod fresh;
 mod reader;
 pub(crate) mod record;
 pub(crate) mod recovery;
@@ -14,6 +15,7 @@ mod writer;
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) use cache::BlockCache;
+use fresh::Fresh;
 pub(crate) use reader::{Frame, FrameReader};
 pub(crate) use recovery::{Opened, Resume, Sizes, open};
 pub(crate) use segment::{
@@ -30,6 +32,7 @@ pub(crate) struct Log {
     segments: RwLock<Vec<Arc<Segment>>>,
     /// What was read of rewritten segments.
     pub(crate) cache: BlockCache,
+    fresh: Fresh,
 }
 
 impl Log {
@@ -42,6 +45,7 @@ impl Log {
         Self {
             segments: RwLock::new(segments),
             cache: BlockCache::new(cache_bytes),
+            fresh: Fresh::default(),
         }
     }
 

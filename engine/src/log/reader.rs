@@ -16,6 +16,8 @@ const SMALL_WINDOW_MIN: usize = 512;
 const SMALL_WINDOW: usize = 4 * 1024;
 /// Bytes read when the next frames are wanted too.
 const LARGE_WINDOW: usize = 256 * 1024;
+/// Who wants more than this gets more of it at once from the file than from memory.
+const FRESH_MAX: u64 = 16 * 1024;
 
 /// A verified frame.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub(crate) struct FrameReader {
     sequential: bool,
     /// Bytes of the last frame, which the next one is expected to be like.
     usual: usize,
+    /// Behind the last frame.
+    behind: Option<Address>,
     /// Bytes from here on are not settled yet and are never read into the window.
     limit: Address,
 }
@@ -59,6 +63,7 @@ impl FrameReader {
             payload: Payload::Apart(Bytes::new()),
             sequential: false,
             usual: SMALL_WINDOW,
+            behind: None,
             limit,
         }
     }
@@ -71,8 +76,9 @@ impl FrameReader {
         }
     }
 
-    /// The same for those who ask for events: a frame in a rewritten segment is verified with the
-    /// block it stands in, when that is read from the file, and not again by itself.
+    /// The same for those who ask for events. A frame in a rewritten segment is verified with the
+    /// block it stands in, when that is read from the file, and not again by itself; one that was
+    /// written just now may come from memory.
     pub(crate) fn trusting(self) -> Self {
         Self {
             lookup: Lookup::new(true),
@@ -140,14 +146,24 @@ impl FrameReader {
             self.payload = Payload::Apart(frame.payload);
             return Ok(Ok(frame.header));
         }
-        let ahead = if self.sequential || self.window.is_near(address) {
+        let ahead = if self.sequential || self.is_near(address) {
             LARGE_WINDOW
         } else {
             self.usual
         };
         let window = &mut self.window;
         if window.get(address, HEADER_LEN).is_none() {
-            window.fill(segment, address, ahead, self.limit)?;
+            let left = self.limit.get().saturating_sub(address.get());
+            let few = self.trusting && left.min(ahead as u64) <= FRESH_MAX;
+            let fresh = if few {
+                self.log.fresh.group_at(address)
+            } else {
+                None
+            };
+            match fresh {
+                Some((at, bytes)) => *window = Window { at, bytes },
+                None => window.fill(segment, address, ahead, self.limit)?,
+            }
         }
         let head = window.get(address, HEADER_LEN);
         let Some(head) = head.and_then(<[u8]>::first_chunk::<HEADER_LEN>) else {
@@ -170,11 +186,20 @@ impl FrameReader {
         if let Err(problem) = super::frame::check_payload(&header, salt, frame) {
             return Ok(Err(problem));
         }
+        self.behind = Some(header.end());
         self.payload = Payload::InWindow {
             at: address.plus(HEADER_LEN as u64),
             len: header.payload_len as usize,
         };
         Ok(Ok(header))
+    }
+
+    /// Whether an address lies so shortly behind the last frame that reading on is cheaper than
+    /// reading anew.
+    fn is_near(&self, address: Address) -> bool {
+        let gap = |behind: Address| address.get().checked_sub(behind.get());
+        let gap = self.behind.and_then(gap);
+        gap.is_some_and(|gap| gap < SMALL_WINDOW as u64)
     }
 
     /// The error for bad bytes at an address.
@@ -223,15 +248,6 @@ struct Window {
 }
 
 impl Window {
-    /// Whether an address lies so shortly behind the window that reading on is cheaper than
-    /// reading anew.
-    fn is_near(&self, address: Address) -> bool {
-        let end = self.at.plus(self.bytes.len() as u64);
-        !self.bytes.is_empty()
-            && address >= self.at
-            && address.get() < end.get().saturating_add(SMALL_WINDOW as u64)
-    }
-
     fn get(&self, address: Address, len: usize) -> Option<&[u8]> {
         let start = usize::try_from(address.get().checked_sub(self.at.get())?).ok()?;
         self.bytes.get(start..start.checked_add(len)?)

@@ -23,6 +23,8 @@ pub(crate) struct LogWriter {
     active: Arc<Segment>,
     /// Frames encoded since the last write.
     group: Vec<u8>,
+    /// The group that was written last, until it is shown.
+    unshown: Option<(Address, Vec<u8>)>,
     /// Where `group` will be written.
     written: Address,
     /// Where the next frame will begin.
@@ -85,6 +87,7 @@ impl LogWriter {
             segment_bytes,
             active,
             group: Vec::new(),
+            unshown: None,
             written: end.address,
             end: end.address,
             durable: end.address,
@@ -159,9 +162,20 @@ impl LogWriter {
             .file
             .write_at(&self.group, offset)
             .map_err(Error::io(format!("writing log/{}", self.active.name)))?;
+        // The next group is about as large.
+        let next = Vec::with_capacity(self.group.len());
+        let group = std::mem::replace(&mut self.group, next);
+        self.unshown = Some((self.written, group));
         self.written = self.end;
-        self.group.clear();
         Ok(())
+    }
+
+    /// Keeps the group that was written last in memory for readers. It must be as durable as it
+    /// is going to be.
+    pub(crate) fn show(&mut self) {
+        if let Some((at, group)) = self.unshown.take() {
+            self.log.fresh.add(at, group);
+        }
     }
 
     /// Makes everything written durable.
