@@ -16,8 +16,6 @@ const SMALL_WINDOW_MIN: usize = 512;
 const SMALL_WINDOW: usize = 4 * 1024;
 /// Bytes read when the next frames are wanted too.
 const LARGE_WINDOW: usize = 256 * 1024;
-/// Who wants more than this gets more of it at once from the file than from memory.
-const FRESH_MAX: u64 = 16 * 1024;
 
 /// A verified frame.
 #[derive(Debug, Clone)]
@@ -153,14 +151,8 @@ impl FrameReader {
         };
         let window = &mut self.window;
         if window.get(address, HEADER_LEN).is_none() {
-            let left = self.limit.get().saturating_sub(address.get());
-            let few = self.trusting && left.min(ahead as u64) <= FRESH_MAX;
-            let fresh = if few {
-                self.log.fresh.group_at(address)
-            } else {
-                None
-            };
-            match fresh {
+            let fresh = self.trusting.then(|| self.log.fresh.group_at(address));
+            match fresh.flatten() {
                 Some((at, bytes)) => *window = Window { at, bytes },
                 None => window.fill(segment, address, ahead, self.limit)?,
             }
