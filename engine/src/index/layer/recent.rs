@@ -1,3 +1,5 @@
+//! One aggregate in a layer.
+
 use smallvec::SmallVec;
 
 use super::Change;
