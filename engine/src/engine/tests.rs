@@ -162,7 +162,7 @@ impl Base for Suspicious {
 
     fn write(&self, layer: &Layer) -> Result<()> {
         let entry = layer.get(Family::Meta, applied::KEY).flatten().unwrap();
-        let resume = applied::decode(entry).unwrap();
+        let resume = applied::decode(&entry).unwrap();
         for seed in 0..20 {
             let after = self.disk.crash(&mut StdRng::seed_from_u64(seed));
             let sizes = Sizes {

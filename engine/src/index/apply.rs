@@ -347,7 +347,7 @@ impl Applier<'_> {
 
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.changes.layer.get(family, key) {
-            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            Some(value) => Ok(value),
             None => self.index.get(family, key),
         }
     }

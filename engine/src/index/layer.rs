@@ -67,11 +67,15 @@ impl Layer {
         })
     }
 
-    /// `Some(None)` for a removal, `None` when the layer says nothing about the key. Not for
-    /// heads and pages.
-    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<&[u8]>> {
-        debug_assert!(!family.is_by_aggregate());
-        self.map(family).get(key).map(Option::as_deref)
+    /// `Some(None)` for a removal, `None` when the layer says nothing about the key.
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Option<Option<Vec<u8>>> {
+        if family.is_by_aggregate() {
+            let only = Range::only(family, key);
+            let found = self.scan_aggregates(&only, Direction::Forwards, 1);
+            return found.into_iter().next().map(|(_, value)| value);
+        }
+        let value = self.map(family).get(key)?;
+        Some(value.as_deref().map(<[u8]>::to_vec))
     }
 
     /// Not for heads and pages.

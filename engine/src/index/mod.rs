@@ -55,6 +55,15 @@ impl Range {
         }
     }
 
+    /// One key.
+    fn only(family: Family, key: &[u8]) -> Self {
+        Self {
+            family,
+            from: key.to_vec(),
+            to: Some([key, &[0]].concat()),
+        }
+    }
+
     fn is_empty(&self) -> bool {
         self.to.as_ref().is_some_and(|to| *to <= self.from)
     }
@@ -135,19 +144,19 @@ impl Index {
         })
     }
 
-    /// The value of a key. Not for heads and pages.
+    /// The value of a key.
     pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>> {
         {
             let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(value) = layers.active.get(family, key) {
-                return Ok(value.map(<[u8]>::to_vec));
+                return Ok(value);
             }
             if let Some(value) = layers
                 .frozen
                 .as_ref()
                 .and_then(|frozen| frozen.get(family, key))
             {
-                return Ok(value.map(<[u8]>::to_vec));
+                return Ok(value);
             }
         }
         match &self.base {

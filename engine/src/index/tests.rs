@@ -163,6 +163,14 @@ proptest! {
             let head = head.map(|head| Head::decode(head).unwrap());
             prop_assert_eq!(index.head_of(id(n)).unwrap(), head);
         }
+        for (family, (key, _, _)) in [Family::Heads, Family::Pages].into_iter().cycle().zip(&ranges) {
+            let value = model.get(&(family, key.clone())).cloned();
+            prop_assert_eq!(index.get(family, key).unwrap(), value);
+        }
+        for ((family, key), value) in &model {
+            let found = index.get(*family, key).unwrap();
+            prop_assert_eq!(found.as_ref(), Some(value));
+        }
         for (family, (from, to, limit)) in
             [Family::Heads, Family::Pages].into_iter().cycle().zip(ranges)
         {

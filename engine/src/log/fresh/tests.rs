@@ -23,7 +23,7 @@ proptest! {
             .map(|at| match fresh.group_at(address(at)) {
                 None => false,
                 Some((begin, group)) => {
-                    let begin = (begin.get() - from) as usize;
+                    let begin = usize::try_from(begin.get() - from).unwrap();
                     assert!(begin <= at && at < begin + group.len());
                     assert_eq!(&group[..], &log[begin..begin + group.len()]);
                     true
