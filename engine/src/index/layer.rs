@@ -134,7 +134,8 @@ impl Layer {
         self.bytes
     }
 
-    /// Shows every change of a family, in key order.
+    /// Shows every change of a family, in key order, to what writes it out.
+    #[cfg(any(test, feature = "fuzz", feature = "rocksdb"))]
     pub(crate) fn for_each(&self, family: Family, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
         match family {
             Family::Heads => {
