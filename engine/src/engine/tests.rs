@@ -191,7 +191,7 @@ fn opening_writes_only_what_is_durable_to_the_index() {
     let options = Options {
         segment_bytes: 64 * 1024,
         index: IndexKind::Memory,
-        index_buffer_bytes: 200,
+        index_buffer_bytes: 1000,
         durability: Durability::Os,
         ..Options::default()
     };

@@ -13,7 +13,8 @@ use crate::types::Sequence;
 use recent::Recent;
 
 /// Bytes that an entry costs beside what of it stands elsewhere: nodes of the map are two thirds
-/// full.
+/// full. Heads and pages take less and count as much: the bytes that are not in files yet are also
+/// the bound of what the next opening has to apply again.
 const ENTRY_COST: usize = 96;
 
 /// A key with its new value, or with `None` when it is removed.
@@ -56,9 +57,12 @@ impl Layer {
     ) {
         let recent = self.recent(id);
         recent.head = Some(head);
-        self.bytes += recent.add(first, location);
+        if recent.add(first, location) {
+            self.bytes += ENTRY_COST;
+        }
     }
 
+    /// Counted for its head, which all of them have.
     fn recent(&mut self, id: AggregateId) -> &mut Recent {
         let bytes = &mut self.bytes;
         self.aggregates.entry(id).or_insert_with(|| {
@@ -111,12 +115,10 @@ impl Layer {
         for (id, later) in later.aggregates {
             let recent = self.recent(id);
             recent.head = later.head.or(recent.head);
-            let added: usize = later
-                .pages()
-                .iter()
-                .map(|&(first, location)| recent.add(first, location))
-                .sum();
-            self.bytes += added;
+            let pages = later.pages().iter();
+            let added = pages.filter(|(first, location)| recent.add(*first, *location));
+            let added = added.count();
+            self.bytes += added * ENTRY_COST;
         }
         for (family, map) in Family::ALL.into_iter().zip(later.families) {
             for (key, value) in map {

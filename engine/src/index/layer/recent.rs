@@ -18,28 +18,23 @@ pub(super) struct Recent {
 type Page = (Sequence, Location);
 
 impl Recent {
-    /// Notes where events stand. Returns how many more bytes that takes.
-    pub(super) fn add(&mut self, first: Sequence, location: Location) -> usize {
-        let before = self.heap_bytes();
+    /// Notes where events stand. Returns whether that was not known.
+    pub(super) fn add(&mut self, first: Sequence, location: Location) -> bool {
         // Nearly always behind all others.
         let place = self
             .pages
             .iter()
             .rposition(|(earlier, _)| *earlier <= first);
         match place.and_then(|place| self.pages.get_mut(place)) {
-            Some(page) if page.0 == first => page.1 = location,
-            _ => self
-                .pages
-                .insert(place.map_or(0, |place| place + 1), (first, location)),
-        }
-        self.heap_bytes() - before
-    }
-
-    fn heap_bytes(&self) -> usize {
-        if self.pages.spilled() {
-            self.pages.capacity() * size_of::<Page>()
-        } else {
-            0
+            Some(page) if page.0 == first => {
+                page.1 = location;
+                false
+            }
+            _ => {
+                let place = place.map_or(0, |place| place + 1);
+                self.pages.insert(place, (first, location));
+                true
+            }
         }
     }
 
