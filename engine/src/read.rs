@@ -204,11 +204,7 @@ impl Engine {
             return Ok(marks);
         }
         for (id, from, to) in view.parts(from, to) {
-            let range = Range {
-                family: Family::Marks,
-                from: id.at(from).to_vec(),
-                to: Some(id.at(to).to_vec()),
-            };
+            let range = Range::of(Family::Marks, id, from, to);
             self.shared.index.for_each(&range, |key, value| {
                 let mark = keys::Mark::decode(value)?;
                 marks.push(PageMark {

@@ -21,8 +21,8 @@ use crate::log::record::{KeyRef, Pages, Record, records};
 use crate::shared::Shared;
 use crate::types::{Address, Position};
 
-/// A place in the store from which to read on. Holds one window of the log, whatever the store's
-/// size and however long it waits.
+/// A place in the store from which to read on. Holds one window of the log while it reads, whatever
+/// the store's size, and none while it waits.
 pub struct LogCursor {
     shared: Arc<Shared>,
     reader: FrameReader,
@@ -132,6 +132,7 @@ impl LogCursor {
     /// Resolves when there may be something to read. To be called after
     /// [`is_behind`](Self::is_behind) has said that there is not.
     pub async fn changed(&mut self) {
+        self.reader.release();
         if self.interest.is_none() && self.filter.is_narrow() {
             let interest = self.shared.interests.enter(self.filter.clone());
             self.unseen = interest.from;

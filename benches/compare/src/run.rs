@@ -38,6 +38,8 @@ pub(crate) struct About {
     pub(crate) kind: Kind,
     pub(crate) version: String,
     pub(crate) settings: &'static str,
+    /// It stands in the tables of appends.
+    pub(crate) stores: bool,
 }
 
 /// A contender that did not.
@@ -104,6 +106,7 @@ fn chosen(args: &Args, field: &Field, results: &mut Results) -> Result<Vec<Box<d
                 kind: one.kind(),
                 version,
                 settings: one.settings(),
+                stores: one.stores(),
             });
             true
         }

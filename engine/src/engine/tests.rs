@@ -90,7 +90,7 @@ fn the_end_of_the_log_is_read_from_memory() {
     append(&engine, Expected::NoEvents, "first").unwrap();
     disk.fail(Fail::Read);
     assert_eq!(read(&engine), ["first"]);
-    let long = "x".repeat(crate::limits::FRESH_BYTES / 2);
+    let long = "x".repeat(crate::limits::TAIL_CACHE_BYTES / 2);
     append(&engine, Expected::Any, &long).unwrap();
     append(&engine, Expected::Any, &long).unwrap();
     let view = engine.aggregate(&key(), None).unwrap();

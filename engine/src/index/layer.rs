@@ -1,6 +1,6 @@
 //! Changes of the index in memory.
 
-mod recent;
+mod aggregate;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::keys::{Head, Location};
 use super::{AggregateId, Direction, Family, Range};
 use crate::types::Sequence;
-use recent::Recent;
+use aggregate::AggregateChanges;
 
 /// Bytes that an entry costs beside what of it stands elsewhere: nodes of the map are two thirds
 /// full. Heads and pages take less and count as much: the bytes that are not in files yet are also
@@ -31,7 +31,7 @@ type Map = BTreeMap<Short, Option<Short>>;
 /// the writer then finds both in one look through a smaller map.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
-    aggregates: BTreeMap<AggregateId, Recent>,
+    aggregates: BTreeMap<AggregateId, AggregateChanges>,
     /// Every family but those two.
     families: [Map; Family::ALL.len()],
     bytes: usize,
@@ -44,7 +44,7 @@ impl Layer {
     }
 
     pub(crate) fn set_head(&mut self, id: AggregateId, head: Head) {
-        self.recent(id).head = Some(head);
+        self.aggregate(id).head = Some(head);
     }
 
     /// Sets the head of an aggregate and where the events that led to it stand.
@@ -55,19 +55,19 @@ impl Layer {
         first: Sequence,
         location: Location,
     ) {
-        let recent = self.recent(id);
-        recent.head = Some(head);
-        if recent.add(first, location) {
+        let changes = self.aggregate(id);
+        changes.head = Some(head);
+        if changes.add(first, location) {
             self.bytes += ENTRY_COST;
         }
     }
 
     /// Counted for its head, which all of them have.
-    fn recent(&mut self, id: AggregateId) -> &mut Recent {
+    fn aggregate(&mut self, id: AggregateId) -> &mut AggregateChanges {
         let bytes = &mut self.bytes;
         self.aggregates.entry(id).or_insert_with(|| {
             *bytes += ENTRY_COST;
-            Recent::default()
+            AggregateChanges::default()
         })
     }
 
@@ -113,10 +113,10 @@ impl Layer {
             return;
         }
         for (id, later) in later.aggregates {
-            let recent = self.recent(id);
-            recent.head = later.head.or(recent.head);
+            let changes = self.aggregate(id);
+            changes.head = later.head.or(changes.head);
             let pages = later.pages().iter();
-            let added = pages.filter(|(first, location)| recent.add(*first, *location));
+            let added = pages.filter(|(first, location)| changes.add(*first, *location));
             let added = added.count();
             self.bytes += added * ENTRY_COST;
         }
@@ -131,7 +131,8 @@ impl Layer {
         self.bytes == 0
     }
 
-    /// Approximate bytes in memory.
+    /// What its changes count for: at least what they take in memory, and the same whichever way they
+    /// are kept.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -141,15 +142,15 @@ impl Layer {
     pub(crate) fn for_each(&self, family: Family, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
         match family {
             Family::Heads => {
-                for (id, recent) in &self.aggregates {
-                    if let Some(head) = recent.head {
+                for (id, changes) in &self.aggregates {
+                    if let Some(head) = changes.head {
                         visit(&id.key(), Some(&head.encode()));
                     }
                 }
             }
             Family::Pages => {
-                for (id, recent) in &self.aggregates {
-                    for (first, location) in recent.pages() {
+                for (id, changes) in &self.aggregates {
+                    for (first, location) in changes.pages() {
                         visit(&id.at(*first), Some(&location.encode()));
                     }
                 }
@@ -192,8 +193,8 @@ impl Layer {
         let last = range.to.as_deref().map(AggregateId::not_before);
         let ids = (first, last.map_or(Bound::Unbounded, Bound::Included));
         let aggregates = self.aggregates.range(ids);
-        let head = |(id, recent): (&AggregateId, &Recent)| {
-            let (key, head) = (id.key(), recent.head?);
+        let head = |(id, changes): (&AggregateId, &AggregateChanges)| {
+            let (key, head) = (id.key(), changes.head?);
             range
                 .holds(&key)
                 .then(|| (key.to_vec(), Some(head.encode())))
@@ -206,12 +207,12 @@ impl Layer {
                 aggregates.rev().filter_map(head).take(limit).collect()
             }
             (_, Direction::Forwards) => aggregates
-                .flat_map(|(id, recent)| recent.within(*id, range))
+                .flat_map(|(id, changes)| changes.within(*id, range))
                 .take(limit)
                 .collect(),
             (_, Direction::Backwards) => aggregates
                 .rev()
-                .flat_map(|(id, recent)| recent.within(*id, range).rev())
+                .flat_map(|(id, changes)| changes.within(*id, range).rev())
                 .take(limit)
                 .collect(),
         }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::event::ClaimRange;
 use crate::log::Resume;
 use crate::log::codec::BadRecord;
-use crate::types::AggregateKey;
+use crate::types::{AggregateKey, Sequence};
 use keys::{Head, Timeline};
 use merge::Merge;
 
@@ -52,6 +52,15 @@ impl Range {
             family,
             from: prefix.to_vec(),
             to: keys::after_prefix(prefix),
+        }
+    }
+
+    /// Entries of an aggregate about the events of `from..to`.
+    pub(crate) fn of(family: Family, id: AggregateId, from: Sequence, to: Sequence) -> Self {
+        Self {
+            family,
+            from: id.at(from).to_vec(),
+            to: Some(id.at(to).to_vec()),
         }
     }
 

@@ -3,25 +3,25 @@
 mod cache;
 pub(crate) mod codec;
 pub(crate) mod frame;
-mod fresh;
 mod reader;
 pub(crate) mod record;
 pub(crate) mod recovery;
 pub(crate) mod sealed;
 mod segment;
 mod spare;
+mod tail_cache;
 mod writer;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub(crate) use cache::BlockCache;
-use fresh::Fresh;
 pub(crate) use reader::{Frame, FrameReader};
 pub(crate) use recovery::{Opened, Resume, Sizes, open};
 pub(crate) use segment::{
     FORMAT_VERSION, SEGMENT_HEADER, Segment, SegmentHeader, sealed_name, segment_name,
 };
 pub(crate) use spare::Spare;
+use tail_cache::TailCache;
 pub(crate) use writer::{LogEnd, LogWriter};
 
 use crate::types::Address;
@@ -32,7 +32,7 @@ pub(crate) struct Log {
     segments: RwLock<Vec<Arc<Segment>>>,
     /// What was read of rewritten segments.
     pub(crate) cache: BlockCache,
-    fresh: Fresh,
+    tail: TailCache,
 }
 
 impl Log {
@@ -45,7 +45,7 @@ impl Log {
         Self {
             segments: RwLock::new(segments),
             cache: BlockCache::new(cache_bytes),
-            fresh: Fresh::default(),
+            tail: TailCache::default(),
         }
     }
 

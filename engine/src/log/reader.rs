@@ -90,6 +90,12 @@ impl FrameReader {
         self.limit = self.limit.max(limit);
     }
 
+    /// Lets go of what was read, for a reader that waits.
+    pub(crate) fn release(&mut self) {
+        self.window = Window::default();
+        self.payload = Payload::Apart(Bytes::new());
+    }
+
     /// Reads the frame at an address that is known to hold one.
     ///
     /// # Errors
@@ -151,8 +157,12 @@ impl FrameReader {
         };
         let window = &mut self.window;
         if window.get(address, HEADER_LEN).is_none() {
-            let fresh = self.trusting.then(|| self.log.fresh.group_at(address));
-            match fresh.flatten() {
+            let group = if self.trusting {
+                self.log.tail.group_at(address)
+            } else {
+                None
+            };
+            match group {
                 Some((at, bytes)) => *window = Window { at, bytes },
                 None => window.fill(segment, address, ahead, self.limit)?,
             }
@@ -246,8 +256,7 @@ impl Window {
     }
 
     /// Reads about so many bytes, none of them from `limit` on. Where nobody holds a frame of what
-    /// was read before, its memory is used again, unless it is far too large: a reader that waits
-    /// at the end of the log keeps no more than it has last read.
+    /// was read before, its memory is used again, unless it is far too large.
     fn fill(&mut self, segment: &Segment, from: Address, len: usize, limit: Address) -> Result<()> {
         let settled = limit.get().saturating_sub(from.get());
         let len = usize::try_from(settled).map_or(len, |settled| len.min(settled));

@@ -174,7 +174,7 @@ impl LogWriter {
     /// is going to be.
     pub(crate) fn show(&mut self) {
         if let Some((at, group)) = self.unshown.take() {
-            self.log.fresh.add(at, group);
+            self.log.tail.add(at, group);
         }
     }
 

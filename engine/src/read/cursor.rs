@@ -136,24 +136,19 @@ impl PageCursor {
             from: id.at(Sequence::ZERO).to_vec(),
             to: from.plus(1).map(|next| id.at(next).to_vec()),
         };
-        let range = |from: Vec<u8>| Range {
-            family: Family::Pages,
-            from,
-            to: Some(id.at(to).to_vec()),
-        };
+        let mut within = Range::of(Family::Pages, id, from, to);
         let index = &self.shared.index;
         let entries = if self.backwards {
             let holder = index.scan(&upto, Direction::Backwards, 1)?;
-            let from = holder
-                .into_iter()
-                .next()
-                .map_or_else(|| id.at(from).to_vec(), |(key, _)| key);
-            let mut entries = index.scan(&range(from), Direction::Backwards, STEP)?;
+            if let Some((key, _)) = holder.into_iter().next() {
+                within.from = key;
+            }
+            let mut entries = index.scan(&within, Direction::Backwards, STEP)?;
             entries.reverse();
             entries
         } else {
-            let ahead = index.scan(&range(id.at(from).to_vec()), Direction::Forwards, STEP)?;
-            let exact = ahead.first().is_some_and(|(key, _)| *key == id.at(from));
+            let ahead = index.scan(&within, Direction::Forwards, STEP)?;
+            let exact = ahead.first().is_some_and(|(key, _)| *key == within.from);
             let mut entries = if exact {
                 Vec::new()
             } else {

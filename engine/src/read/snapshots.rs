@@ -23,11 +23,7 @@ impl Engine {
         taken_by: Option<Timestamp>,
     ) -> Result<Option<Snapshot>> {
         for (id, from, to) in view.parts(Sequence::ZERO, before).into_iter().rev() {
-            let mut range = Range {
-                family: Family::Snapshots,
-                from: id.at(from).to_vec(),
-                to: Some(id.at(to).to_vec()),
-            };
+            let mut range = Range::of(Family::Snapshots, id, from, to);
             loop {
                 let newest = self.shared.index.scan(&range, Direction::Backwards, 1)?;
                 let Some((key, value)) = newest.into_iter().next() else {

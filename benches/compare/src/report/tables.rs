@@ -106,11 +106,7 @@ impl Report {
     /// A row for each contender, a column for each number of clients.
     fn by_clients(&self, text: &mut String, cell: impl Fn(&str, u32) -> String) -> Result<()> {
         header(text, "contender", &self.clients_columns())?;
-        for contender in self
-            .contenders()
-            .iter()
-            .filter(|one| !self.is_only_read(one.id))
-        {
+        for contender in self.contenders().iter().filter(|one| one.stores) {
             write!(text, "| {} |", contender.name)?;
             for clients in &self.settings.clients {
                 write!(text, " {} |", cell(contender.id, *clients))?;
@@ -119,12 +115,6 @@ impl Report {
         }
         writeln!(text)?;
         Ok(())
-    }
-
-    fn is_only_read(&self, id: &str) -> bool {
-        let results = &self.results;
-        results.reads.iter().any(|read| read.contender == id)
-            && !results.appends.iter().any(|append| append.contender == id)
     }
 
     pub(super) fn clients_columns(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::types::Sequence;
 
 /// What a layer says of one aggregate.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct AggregateChanges {
     pub(super) head: Option<Head>,
     /// Where events stand, by the first of those that were committed together, in that order.
     pages: SmallVec<[Page; 1]>,
@@ -17,7 +17,7 @@ pub(super) struct Recent {
 
 type Page = (Sequence, Location);
 
-impl Recent {
+impl AggregateChanges {
     /// Notes where events stand. Returns whether that was not known.
     pub(super) fn add(&mut self, first: Sequence, location: Location) -> bool {
         // Nearly always behind all others.
@@ -59,8 +59,6 @@ impl Recent {
             .get(from..to)
             .unwrap_or_default()
             .iter()
-            .map(move |(first, location)| {
-                (id.at(*first).to_vec(), Some(location.encode().to_vec()))
-            })
+            .map(move |(first, location)| (id.at(*first).to_vec(), Some(location.encode())))
     }
 }

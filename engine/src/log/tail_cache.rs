@@ -14,7 +14,7 @@ const GROUP_COST: usize = 96;
 /// Groups of frames as they stand in the log, the last ones up to a number of bytes. None of them
 /// is less durable than what readers are told of.
 #[derive(Default)]
-pub(crate) struct Fresh(RwLock<Groups>);
+pub(crate) struct TailCache(RwLock<Groups>);
 
 #[derive(Default)]
 struct Groups {
@@ -30,7 +30,7 @@ struct Group {
     bytes: usize,
 }
 
-impl Fresh {
+impl TailCache {
     /// The group that holds an address, and where it begins.
     pub(crate) fn group_at(&self, address: Address) -> Option<(Address, Bytes)> {
         let groups = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,11 @@ impl Fresh {
     }
 
     /// Keeps a group, and lets go of the oldest ones.
-    pub(crate) fn add(&self, at: Address, frames: Vec<u8>) {
+    pub(crate) fn add(&self, at: Address, mut frames: Vec<u8>) {
+        // A small group behind a large one was given as much room.
+        if frames.capacity() > 2 * frames.len() {
+            frames.shrink_to_fit();
+        }
         let bytes = frames.capacity() + GROUP_COST;
         let frames = Bytes::from(frames);
         let mut old = Vec::new();
@@ -50,7 +54,7 @@ impl Fresh {
             let mut groups = self.0.write().unwrap_or_else(PoisonError::into_inner);
             groups.bytes += bytes;
             groups.groups.push_back(Group { at, frames, bytes });
-            while groups.bytes > limits::FRESH_BYTES
+            while groups.bytes > limits::TAIL_CACHE_BYTES
                 && let Some(oldest) = groups.groups.pop_front()
             {
                 groups.bytes -= oldest.bytes;
