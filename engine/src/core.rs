@@ -167,7 +167,7 @@ impl Core {
             fresh = self.shared.read_hints(commit)?;
             &fresh
         };
-        match self.sequencer.admit(commit, hints)? {
+        match self.sequencer.admit(commit, hints, self.log.end())? {
             Admitted::Duplicate(results) => Ok(self.committed(results, now)),
             Admitted::New(admitted) => {
                 self.encode(commit, &admitted, now, changes)?;

@@ -117,17 +117,32 @@ impl View {
     }
 
     /// Parts of `from..to`, each on one timeline, in sequence order.
-    fn parts(&self, from: Sequence, to: Sequence) -> Vec<(AggregateId, Sequence, Sequence)> {
-        let mut parts = Vec::with_capacity(2);
-        if let Some((id, _, end)) = self.inherited {
-            parts.push((id, from, to.min(end)));
-        }
-        if let Some((id, head)) = self.own {
-            parts.push((id, from.max(head.first), to.min(head.next)));
-        }
-        parts.retain(|(_, from, to)| from < to);
-        parts
+    fn parts(&self, from: Sequence, to: Sequence) -> Vec<Part> {
+        let inherited = self.inherited.map(|(id, head, end)| Part {
+            id,
+            head,
+            from,
+            to: to.min(end),
+        });
+        let own = self.own.map(|(id, head)| Part {
+            id,
+            head,
+            from: from.max(head.first),
+            to: to.min(head.next),
+        });
+        let parts = [inherited, own].into_iter().flatten();
+        parts.filter(|part| part.from < part.to).collect()
     }
+}
+
+/// Sequences of an aggregate that stand on one timeline.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    id: AggregateId,
+    /// Of the aggregate on that timeline.
+    head: Head,
+    from: Sequence,
+    to: Sequence,
 }
 
 impl Engine {
@@ -145,10 +160,7 @@ impl Engine {
                     timeline: timeline.id,
                     root: key.root,
                 };
-                index
-                    .head_of(id)?
-                    .filter(Head::has_events)
-                    .map(|head| (id, head))
+                index.head_of(id)?.map(|head| (id, head))
             }
             None => None,
         };
@@ -156,7 +168,7 @@ impl Engine {
         if !key.edition.is_main() {
             let main = key.on_main();
             if let Some(id) = index.id(&main)
-                && let Some(head) = index.head_of(id)?.filter(Head::has_events)
+                && let Some(head) = index.head_of(id)?
             {
                 let recorded = timeline.and_then(|timeline| timeline.divergence);
                 let end = own.map(|(_, head)| head.first).or(divergence).or(recorded);
@@ -203,7 +215,7 @@ impl Engine {
         if !view.has_marks() {
             return Ok(marks);
         }
-        for (id, from, to) in view.parts(from, to) {
+        for Part { id, from, to, .. } in view.parts(from, to) {
             let range = Range::of(Family::Marks, id, from, to);
             self.shared.index.for_each(&range, |key, value| {
                 let mark = keys::Mark::decode(value)?;

@@ -9,7 +9,7 @@ use cache::Cache;
 
 use crate::error::{Error, Result};
 use crate::event::{Claim, ClaimRange, Commit, Expected, Outcome, Write};
-use crate::index::keys::Head;
+use crate::index::keys::{Head, Place};
 use crate::limits;
 use crate::types::{Address, AggregateKey, Consumer, Domain, Edition, Position, Sequence};
 
@@ -100,11 +100,17 @@ impl Sequencer {
         }
     }
 
-    /// Decides about a commit. When it is admitted, its effects count for the next one.
+    /// Decides about a commit that would be stored at `frame`. When it is admitted, its effects
+    /// count for the next one.
     ///
     /// # Errors
     /// [`Error::Conflict`], [`Error::Invalid`] or [`Error::Refused`]; nothing has changed then.
-    pub(crate) fn admit(&mut self, commit: &Commit, hints: &Hints) -> Result<Admitted> {
+    pub(crate) fn admit(
+        &mut self,
+        commit: &Commit,
+        hints: &Hints,
+        frame: Address,
+    ) -> Result<Admitted> {
         assert!(
             self.accepts(commit, hints),
             "what is stale or missing is read before admission"
@@ -127,7 +133,7 @@ impl Sequencer {
         if let Some((consumer, position)) = &commit.checkpoint {
             self.check_checkpoint(consumer, *position)?;
         }
-        let heads = self.remember(commit, hints, &outcomes, &forks);
+        let heads = self.remember(commit, hints, frame, &outcomes, &forks);
         Ok(Admitted::New(New {
             outcomes,
             forks,
@@ -261,7 +267,7 @@ impl Sequencer {
                 key.on_main()
             )));
         }
-        let next = match own.filter(Head::has_events) {
+        let next = match own {
             Some(own) => own.next,
             None => divergence
                 .or(recorded)
@@ -289,24 +295,30 @@ impl Sequencer {
         &mut self,
         commit: &Commit,
         hints: &Hints,
+        frame: Address,
         outcomes: &[Outcome],
         forks: &[(Edition, Domain, Sequence)],
     ) -> Vec<Option<Head>> {
         let mut heads = Vec::with_capacity(commit.writes.len());
         for (n, (write, outcome)) in commit.writes.iter().zip(outcomes).enumerate() {
             let key = &write.key;
-            let own = self
-                .heads
-                .get(key)
-                .or(hints.of(n).own)
-                .filter(Head::has_events);
+            let at = |sequence| Place { sequence, frame };
+            let mut head = self.heads.get(key).or(hints.of(n).own);
+            let known = head;
             if outcome.count > 0 {
-                heads.push(own);
-                let head = Head {
-                    first: own.map_or(outcome.first, |own| own.first),
-                    next: outcome.next,
-                    marked: own.is_some_and(|own| own.marked) || write.cascade.is_some(),
-                };
+                heads.push(head);
+                let pending = write.cascade.is_some();
+                head = Some(Head::appended(
+                    head,
+                    at(outcome.first),
+                    outcome.next,
+                    pending,
+                ));
+            }
+            if let Some(snapshot) = &write.snapshot {
+                head = head.map(|head| head.with_snapshot(at(snapshot.sequence)));
+            }
+            if let Some(head) = head.filter(|_| head != known) {
                 self.heads.set(key, head);
             }
             if let Some(claim) = &write.claim {

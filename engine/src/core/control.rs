@@ -46,7 +46,7 @@ impl Core {
             ..commit.clone()
         };
         let hints = self.shared.read_hints(&plain)?;
-        let Admitted::New(admitted) = self.sequencer.admit(&plain, &hints)? else {
+        let Admitted::New(admitted) = self.sequencer.admit(&plain, &hints, self.log.end())? else {
             return Err(Error::Refused(
                 "an administrative commit has no claims".to_owned(),
             ));

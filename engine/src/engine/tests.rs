@@ -211,3 +211,42 @@ fn opening_writes_only_what_is_durable_to_the_index() {
     Engine::open_on(Arc::new(next), Some(Box::new(base)), clock, options).unwrap();
     assert!(writes.load(Ordering::Relaxed) > 3);
 }
+
+/// The index that another version left is of no use, and is in nobody's way.
+#[cfg(feature = "rocksdb")]
+#[test]
+fn an_index_of_another_version_is_built_anew() {
+    use crate::index::rocks::Rocks;
+    use crate::{IndexCheck, verify};
+
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        index: IndexKind::RocksDb,
+        ..Options::default()
+    };
+    let engine = Engine::open(folder.path(), options.clone()).unwrap();
+    append(&engine, Expected::NoEvents, "a").unwrap();
+    append(&engine, Expected::Any, "b").unwrap();
+    engine.close().unwrap();
+    {
+        let files = Rocks::open(&folder.path().join("index"), 1 << 20, 1 << 20).unwrap();
+        let mut older = Layer::default();
+        older.put(Family::Meta, b"applied", b"in another form");
+        files.write(&older).unwrap();
+    }
+
+    let verified = verify(folder.path(), |_| {}).unwrap();
+    assert!(
+        matches!(verified.index, IndexCheck::Skipped(reason) if reason.contains("another version"))
+    );
+    let engine = Engine::open(folder.path(), options).unwrap();
+    assert_eq!(engine.recovery().replayed_commits, 2);
+    assert_eq!(read(&engine), ["a", "b"]);
+    engine.close().unwrap();
+    let verified = verify(folder.path(), |_| {}).unwrap();
+    assert!(
+        matches!(verified.index, IndexCheck::Checked { .. }),
+        "{:?}",
+        verified.index
+    );
+}

@@ -5,7 +5,7 @@ mod pending;
 use std::collections::BTreeMap;
 use std::slice;
 
-use super::keys::{self, Head, Location, SnapshotEntry, Timeline, applied, correlation};
+use super::keys::{self, Head, Place, SnapshotEntry, Timeline, applied, correlation};
 use super::{AggregateId, Direction, Family, Index, Layer, Range, Timelines, damaged};
 use crate::error::Result;
 use crate::event::{ClaimRange, Retention};
@@ -156,24 +156,13 @@ impl Applier<'_> {
             }
             None => self.head(id)?,
         };
-        let first = head
-            .filter(Head::has_events)
-            .map_or(pages.first, |head| head.first);
         let next = pages
             .first
             .plus(pages.count)
             .ok_or(BadRecord("a sequence is too large"));
-        let marked = head.is_some_and(|head| head.marked) || pages.cascade.is_some();
-        let head = Head {
-            first,
-            next: next.map_err(damaged)?,
-            marked,
-        };
-        let location = Location {
-            frame: self.header.address,
-            count: pages.count,
-        };
-        self.changes.layer.append(id, head, pages.first, location);
+        let next = next.map_err(damaged)?;
+        let head = Head::appended(head, self.at(pages.first), next, pages.cascade.is_some());
+        self.changes.layer.append(id, head);
         if !pages.key.edition.is_empty() {
             self.count_events(pages.key, pages.count)?;
         }
@@ -222,7 +211,20 @@ impl Applier<'_> {
             retention: snapshot.retention,
         };
         self.put(Family::Snapshots, id.at(snapshot.sequence), entry.encode());
+        // One of a branch without events of its own is never read.
+        if let Some(head) = self.head(id)? {
+            let head = head.with_snapshot(self.at(snapshot.sequence));
+            self.changes.layer.set_head(id, head);
+        }
         Ok(())
+    }
+
+    /// This frame, as the place of something.
+    fn at(&self, sequence: Sequence) -> Place {
+        Place {
+            sequence,
+            frame: self.header.address,
+        }
     }
 
     fn claim(

@@ -7,9 +7,8 @@ use std::ops::Bound;
 
 use smallvec::SmallVec;
 
-use super::keys::{Head, Location};
+use super::keys::Head;
 use super::{AggregateId, Direction, Family, Range};
-use crate::types::Sequence;
 use aggregate::AggregateChanges;
 
 /// Bytes that an entry costs beside what of it stands elsewhere: nodes of the map are two thirds
@@ -47,17 +46,11 @@ impl Layer {
         self.aggregate(id).head = Some(head);
     }
 
-    /// Sets the head of an aggregate and where the events that led to it stand.
-    pub(crate) fn append(
-        &mut self,
-        id: AggregateId,
-        head: Head,
-        first: Sequence,
-        location: Location,
-    ) {
+    /// Sets the head of an aggregate that has got events, and where these stand.
+    pub(crate) fn append(&mut self, id: AggregateId, head: Head) {
         let changes = self.aggregate(id);
         changes.head = Some(head);
-        if changes.add(first, location) {
+        if changes.add(head.last.sequence, head.last_location()) {
             self.bytes += ENTRY_COST;
         }
     }

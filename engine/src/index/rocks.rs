@@ -9,6 +9,7 @@ use rocksdb::{
     SliceTransform, UniversalCompactOptions, WriteBatch, WriteOptions,
 };
 
+use super::keys::applied;
 use super::{AggregateId, Base, Direction, Entry, Family, Layer, Range};
 use crate::error::{Error, Result};
 
@@ -18,8 +19,23 @@ pub(crate) struct Rocks {
 }
 
 impl Rocks {
-    /// Opens the database in a folder, or creates it.
+    /// Opens the database in a folder, or creates it. One that another version of this program has
+    /// made is replaced by an empty one.
     pub(crate) fn open(folder: &Path, cache_bytes: usize, buffer_bytes: usize) -> Result<Self> {
+        let opened = Self::open_any(folder, cache_bytes, buffer_bytes)?;
+        if opened.is_current()? {
+            return Ok(opened);
+        }
+        drop(opened);
+        tracing::warn!(
+            folder = %folder.display(),
+            "the index is of another version and is built anew from the log"
+        );
+        discard(folder).map_err(Error::io(format!("removing {}", folder.display())))?;
+        Self::open_any(folder, cache_bytes, buffer_bytes)
+    }
+
+    fn open_any(folder: &Path, cache_bytes: usize, buffer_bytes: usize) -> Result<Self> {
         let cache = new_cache(cache_bytes);
         let mut options = Options::default();
         options.create_if_missing(true);
@@ -50,6 +66,12 @@ impl Rocks {
         let db = DB::open_cf_descriptors_read_only(&options, folder, families, false)
             .map_err(failed("opening the index"))?;
         Ok(Self { db })
+    }
+
+    /// Whether what it holds, if anything, is in the form of this version.
+    pub(crate) fn is_current(&self) -> Result<bool> {
+        let facts = self.scan(&Range::prefix(Family::Meta, &[]), Direction::Forwards, 2)?;
+        Ok(facts.iter().all(|(name, _)| name == applied::KEY))
     }
 
     fn family(&self, family: Family) -> Result<&rocksdb::ColumnFamily> {
@@ -182,6 +204,16 @@ impl Base for Rocks {
             .flush_cfs_opt(&handles, &flush)
             .map_err(failed("writing the index"))
     }
+}
+
+/// Removes a folder, which a crash leaves whole or unnamed.
+fn discard(folder: &Path) -> std::io::Result<()> {
+    let aside = folder.with_extension("old");
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside)?;
+    }
+    std::fs::rename(folder, &aside)?;
+    std::fs::remove_dir_all(&aside)
 }
 
 fn failed(action: &'static str) -> impl FnOnce(rocksdb::Error) -> Error {

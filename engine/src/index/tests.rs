@@ -146,15 +146,15 @@ proptest! {
                 continue;
             };
             let (id, first) = (id(n), Sequence::new(first));
-            let head = Head { first, next: first.plus(count).unwrap(), marked: only_head };
+            let last = keys::Place { sequence: first, frame: crate::types::Address::new(address) };
+            let head = Head::appended(None, last, first.plus(count).unwrap(), only_head);
             model.insert((Family::Heads, id.key().to_vec()), head.encode());
             let mut changes = apply::Changes::default();
             if only_head {
                 changes.layer.set_head(id, head);
             } else {
-                let location = keys::Location { frame: crate::types::Address::new(address), count };
-                changes.layer.append(id, head, first, location);
-                model.insert((Family::Pages, id.at(first).to_vec()), location.encode());
+                changes.layer.append(id, head);
+                model.insert((Family::Pages, id.at(first).to_vec()), head.last_location().encode());
             }
             index.publish(changes);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{PageView, StoredPage};
+use super::{PageView, Part, StoredPage};
 use crate::error::Result;
 use crate::index::keys::{self, Location, TimelineId};
 use crate::index::{AggregateId, Direction, Family, Range, damaged};
@@ -13,9 +13,6 @@ use crate::log::frame::Header;
 use crate::log::record::{PageRef, Pages, Record, records};
 use crate::shared::Shared;
 use crate::types::{AggregateKey, Sequence};
-
-/// A timeline, and the sequences of it that are to be read.
-type Part = (AggregateId, Sequence, Sequence);
 
 /// Goes through events of one aggregate, holding one chunk of them at a time.
 pub struct PageCursor {
@@ -118,18 +115,28 @@ impl PageCursor {
     /// Whether everything was returned.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.locations.is_empty() && self.parts.iter().all(|(_, from, to)| from >= to)
+        self.locations.is_empty() && self.parts.iter().all(|part| part.from >= part.to)
     }
 
     /// Finds where the next events stand.
     fn locate(&mut self) -> Result<()> {
-        const STEP: usize = 1024;
-        let Some(&(id, from, to)) = self.parts.last() else {
-            return Ok(());
-        };
-        if from >= to {
-            return Ok(());
+        if let Some(part) = self.parts.last().filter(|part| part.from < part.to) {
+            let last = part.head.last.sequence;
+            self.locations = if part.from >= last {
+                vec![(last, part.head.last_location())]
+            } else {
+                self.scan(part)?
+            };
+            // Now, for what the index leads to was settled when it was asked.
+            self.reader.advance_limit(self.shared.settled());
         }
+        Ok(())
+    }
+
+    /// Where events of a part stand, the next ones last.
+    fn scan(&self, part: &Part) -> Result<Vec<(Sequence, Location)>> {
+        const STEP: usize = 1024;
+        let Part { id, from, to, .. } = *part;
         // The entry that holds `from` may begin before it.
         let upto = Range {
             family: Family::Pages,
@@ -138,14 +145,12 @@ impl PageCursor {
         };
         let mut within = Range::of(Family::Pages, id, from, to);
         let index = &self.shared.index;
-        let entries = if self.backwards {
+        let mut entries = if self.backwards {
             let holder = index.scan(&upto, Direction::Backwards, 1)?;
             if let Some((key, _)) = holder.into_iter().next() {
                 within.from = key;
             }
-            let mut entries = index.scan(&within, Direction::Backwards, STEP)?;
-            entries.reverse();
-            entries
+            index.scan(&within, Direction::Backwards, STEP)?
         } else {
             let ahead = index.scan(&within, Direction::Forwards, STEP)?;
             let exact = ahead.first().is_some_and(|(key, _)| *key == within.from);
@@ -155,17 +160,14 @@ impl PageCursor {
                 index.scan(&upto, Direction::Backwards, 1)?
             };
             entries.extend(ahead);
-            entries.reverse();
             entries
         };
-        self.locations.clear();
-        for (key, value) in entries {
-            let first = keys::sequence_of(&key).map_err(damaged)?;
-            self.locations
-                .push((first, Location::decode(&value).map_err(damaged)?));
-        }
-        self.reader.advance_limit(self.shared.settled());
-        Ok(())
+        entries.reverse();
+        let location = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            Ok((keys::sequence_of(key)?, Location::decode(value)?))
+        };
+        let found: Result<Vec<_>, _> = entries.iter().map(location).collect();
+        found.map_err(damaged)
     }
 
     /// Notes that the events of a location have been read.
@@ -173,11 +175,11 @@ impl PageCursor {
         let end = first
             .plus(location.count)
             .unwrap_or(Sequence::new(u32::MAX));
-        if let Some((_, from, to)) = self.parts.last_mut() {
+        if let Some(part) = self.parts.last_mut() {
             if self.backwards {
-                *to = first.min(*to);
+                part.to = first.min(part.to);
             } else {
-                *from = end.max(*from);
+                part.from = end.max(part.from);
             }
         }
     }
@@ -187,7 +189,7 @@ impl PageCursor {
         &self,
         header: &Header,
         payload: &[u8],
-        (id, from, to): Part,
+        Part { id, from, to, .. }: Part,
         first: Sequence,
         visit: &mut dyn FnMut(PageView<'_>),
     ) -> Result<()> {

@@ -118,9 +118,6 @@ impl Engine {
             range.from.push(0);
             for (key, value) in &entries {
                 let head = Head::decode(value).map_err(damaged)?;
-                if !head.has_events() {
-                    continue;
-                }
                 if listed.items.len() == limit {
                     listed.more = true;
                     return Ok(listed);

@@ -45,11 +45,15 @@ fn a_commit_of_which_nothing_was_read_is_accepted_as_long_as_its_aggregate_is_re
         append(0, Expected::Next(Sequence::new(1))),
     );
     assert!(!sequencer.accepts(&first, &unread));
-    sequencer.admit(&first, &of_nothing()).unwrap();
+    sequencer
+        .admit(&first, &of_nothing(), Address::default())
+        .unwrap();
     assert!(sequencer.accepts(&second, &unread));
-    let again = sequencer.admit(&append(0, Expected::NoEvents), &unread);
+    let again = sequencer.admit(&append(0, Expected::NoEvents), &unread, Address::default());
     assert!(matches!(again, Err(Error::Conflict { .. })), "{again:?}");
-    sequencer.admit(&second, &unread).unwrap();
+    sequencer
+        .admit(&second, &unread, Address::default())
+        .unwrap();
 
     // Two generations later it has forgotten, and wants to be told.
     let mut readable = 0;
@@ -59,7 +63,11 @@ fn a_commit_of_which_nothing_was_read_is_accepted_as_long_as_its_aggregate_is_re
             ..of_nothing()
         };
         sequencer
-            .admit(&append(root, Expected::NoEvents), &hints)
+            .admit(
+                &append(root, Expected::NoEvents),
+                &hints,
+                Address::default(),
+            )
             .unwrap();
         readable += 8;
         sequencer.forget(Address::new(readable));
@@ -72,7 +80,9 @@ fn what_a_claim_or_a_branch_needs_is_always_read() {
     let unread = Hints::default();
     let mut sequencer = Sequencer::default();
     let mut commit = append(0, Expected::Any);
-    sequencer.admit(&commit, &of_nothing()).unwrap();
+    sequencer
+        .admit(&commit, &of_nothing(), Address::default())
+        .unwrap();
     assert!(sequencer.accepts(&commit, &unread));
 
     let claim = Claim {

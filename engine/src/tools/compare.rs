@@ -33,11 +33,18 @@ pub(super) fn compare_index(
         until: address,
         problem,
     };
-    let opened = Rocks::open_read_only(&folder.join("index"), CACHE_BYTES)
-        .and_then(|base| Index::new(Some(Box::new(base))))
-        .and_then(|index| Ok((index.applied()?, index)));
+    let opened = Rocks::open_read_only(&folder.join("index"), CACHE_BYTES).and_then(|base| {
+        let current = base.is_current()?;
+        let index = Index::new(Some(Box::new(base)))?;
+        Ok((current, index.applied()?, index))
+    });
     let (applied, stored) = match opened {
-        Ok(opened) => opened,
+        Ok((true, applied, index)) => (applied, index),
+        Ok((false, ..)) => {
+            return Ok(IndexCheck::Skipped(
+                "it is of another version; opening the store builds it anew",
+            ));
+        }
         Err(error) => {
             found(damaged(error.to_string(), Address::default()));
             return Ok(IndexCheck::Skipped("the index cannot be read"));

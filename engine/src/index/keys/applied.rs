@@ -4,7 +4,9 @@ use crate::log::codec::{BadRecord, Decoder, put_int, put_uint};
 use crate::log::{LogEnd, Resume};
 use crate::types::{Address, Position, Timestamp};
 
-pub(crate) const KEY: &[u8] = b"applied";
+/// The number is that of the form of all entries. An index that has another one is of no use to this
+/// version.
+pub(crate) const KEY: &[u8] = b"applied 2";
 
 pub(crate) fn encode(resume: Resume) -> Vec<u8> {
     let mut out = Vec::new();

@@ -61,7 +61,10 @@ proptest! {
             deleted: y,
         };
         prop_assert_eq!(Timeline::decode(&timeline.encode()).unwrap(), timeline);
-        let head = Head { first: Sequence::new(b), next: Sequence::new(c), marked: x };
+        let [low, high] = [b.min(c), b.max(c)].map(Sequence::new);
+        let place = |sequence| Place { sequence, frame: Address::new(a) };
+        let snapshot = y.then(|| place(low));
+        let head = Head { first: Sequence::new(b), next: high, last: place(low), snapshot, marked: x };
         prop_assert_eq!(Head::decode(&head.encode()).unwrap(), head);
         let location = Location { frame: Address::new(a), count: b };
         prop_assert_eq!(Location::decode(&location.encode()).unwrap(), location);

@@ -5,7 +5,7 @@ use crate::event::{ClaimRange, Retention};
 use crate::index::AggregateId;
 use crate::index::keys::applied;
 use crate::index::keys::{
-    self, Head, Location, Mark, SnapshotEntry, Timeline, cascade, correlation,
+    self, Head, Location, Mark, Place, SnapshotEntry, Timeline, cascade, correlation,
 };
 use crate::types::{Address, Position, Root, Sequence, Timestamp};
 
@@ -181,9 +181,15 @@ fn values(p: &Parts) {
         deleted: p.number.is_multiple_of(2),
     };
     assert_eq!(Timeline::decode(&timeline.encode()), Ok(timeline));
+    let place = |sequence| Place {
+        sequence: Sequence::new(sequence),
+        frame: Address::new(address),
+    };
     let head = Head {
         first: Sequence::new(p.timeline),
         next: Sequence::new(p.number),
+        last: place(p.number / 2),
+        snapshot: timeline.divergence.map(|_| place(p.number / 3)),
         marked: timeline.deleted,
     };
     assert_eq!(Head::decode(&head.encode()), Ok(head));
