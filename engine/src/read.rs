@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::event::{ClaimRange, Span};
 use crate::index::keys::{self, Head};
-use crate::index::{AggregateId, Family, Range};
+use crate::index::{AggregateId, Direction, Family, Range};
 use crate::log::FrameReader;
 use crate::types::{AggregateKey, Domain, Edition, Sequence, Timestamp};
 
@@ -192,16 +192,19 @@ impl Engine {
     #[must_use]
     pub fn pages(&self, view: &View, from: Sequence, to: Sequence, backwards: bool) -> PageCursor {
         let mut parts = view.parts(from, to);
-        if !backwards {
+        let direction = if backwards {
+            Direction::Backwards
+        } else {
             parts.reverse();
-        }
+            Direction::Forwards
+        };
         PageCursor {
             shared: self.shared.clone(),
             key: view.key.clone(),
             own: view.own.map(|(id, _)| id.timeline),
             reader: FrameReader::new(self.shared.log.clone(), self.shared.settled()).trusting(),
             parts,
-            backwards,
+            direction,
             locations: Vec::new(),
         }
     }

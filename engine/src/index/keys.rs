@@ -238,7 +238,7 @@ pub(crate) struct Head {
 /// Where a thing of an aggregate stands in the log. Packed, because there is one or two of it in
 /// each head that is kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 pub(crate) struct Place {
     pub(crate) sequence: Sequence,
     pub(crate) frame: Address,

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::keys::Head;
 use super::{AggregateId, Direction, Family, Range};
 use aggregate::AggregateChanges;
+pub(super) use aggregate::Page;
 
 /// Bytes that an entry costs beside what of it stands elsewhere: nodes of the map are two thirds
 /// full. Heads and pages take less and count as much: the bytes that are not in files yet are also
@@ -40,6 +41,13 @@ impl Layer {
     /// The head of an aggregate, if the layer has one.
     pub(crate) fn head(&self, id: AggregateId) -> Option<Head> {
         self.aggregates.get(&id)?.head
+    }
+
+    /// Where events of an aggregate stand that the layer has, in sequence order.
+    pub(super) fn pages(&self, id: AggregateId) -> &[Page] {
+        self.aggregates
+            .get(&id)
+            .map_or(&[], AggregateChanges::pages)
     }
 
     pub(crate) fn set_head(&mut self, id: AggregateId, head: Head) {

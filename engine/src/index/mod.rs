@@ -8,6 +8,7 @@ pub(crate) mod apply;
 pub(crate) mod keys;
 mod layer;
 mod merge;
+mod pages;
 mod registry;
 #[cfg(feature = "rocksdb")]
 pub(crate) mod rocks;

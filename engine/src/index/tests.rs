@@ -9,7 +9,7 @@ use crate::types::Sequence;
 
 /// A base that is a map.
 #[derive(Default)]
-struct MapBase(Mutex<Entries>);
+pub(super) struct MapBase(Mutex<Entries>);
 
 type Entries = BTreeMap<(Family, Vec<u8>), Vec<u8>>;
 

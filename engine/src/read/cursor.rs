@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{PageView, Part, StoredPage};
 use crate::error::Result;
-use crate::index::keys::{self, Location, TimelineId};
-use crate::index::{AggregateId, Direction, Family, Range, damaged};
+use crate::index::keys::{Location, TimelineId};
+use crate::index::{AggregateId, Direction};
 use crate::log::FrameReader;
 use crate::log::frame::Header;
 use crate::log::record::{PageRef, Pages, Record, records};
@@ -24,7 +24,7 @@ pub struct PageCursor {
     pub(super) reader: FrameReader,
     /// What is still to be read; the next part last.
     pub(super) parts: Vec<Part>,
-    pub(super) backwards: bool,
+    pub(super) direction: Direction,
     /// Where the events of the next part's beginning stand; the next one last.
     pub(super) locations: Vec<(Sequence, Location)>,
 }
@@ -120,54 +120,23 @@ impl PageCursor {
 
     /// Finds where the next events stand.
     fn locate(&mut self) -> Result<()> {
+        /// Places looked up at a time.
+        const STEP: usize = 1024;
         if let Some(part) = self.parts.last().filter(|part| part.from < part.to) {
             let last = part.head.last.sequence;
             self.locations = if part.from >= last {
                 vec![(last, part.head.last_location())]
             } else {
-                self.scan(part)?
+                let Part { id, from, to, .. } = *part;
+                let index = &self.shared.index;
+                let mut pages = index.pages(id, from, to, self.direction, STEP)?;
+                pages.reverse();
+                pages
             };
             // Now, for what the index leads to was settled when it was asked.
             self.reader.advance_limit(self.shared.settled());
         }
         Ok(())
-    }
-
-    /// Where events of a part stand, the next ones last.
-    fn scan(&self, part: &Part) -> Result<Vec<(Sequence, Location)>> {
-        const STEP: usize = 1024;
-        let Part { id, from, to, .. } = *part;
-        // The entry that holds `from` may begin before it.
-        let upto = Range {
-            family: Family::Pages,
-            from: id.at(Sequence::ZERO).to_vec(),
-            to: from.plus(1).map(|next| id.at(next).to_vec()),
-        };
-        let mut within = Range::of(Family::Pages, id, from, to);
-        let index = &self.shared.index;
-        let mut entries = if self.backwards {
-            let holder = index.scan(&upto, Direction::Backwards, 1)?;
-            if let Some((key, _)) = holder.into_iter().next() {
-                within.from = key;
-            }
-            index.scan(&within, Direction::Backwards, STEP)?
-        } else {
-            let ahead = index.scan(&within, Direction::Forwards, STEP)?;
-            let exact = ahead.first().is_some_and(|(key, _)| *key == within.from);
-            let mut entries = if exact {
-                Vec::new()
-            } else {
-                index.scan(&upto, Direction::Backwards, 1)?
-            };
-            entries.extend(ahead);
-            entries
-        };
-        entries.reverse();
-        let location = |(key, value): &(Vec<u8>, Vec<u8>)| {
-            Ok((keys::sequence_of(key)?, Location::decode(value)?))
-        };
-        let found: Result<Vec<_>, _> = entries.iter().map(location).collect();
-        found.map_err(damaged)
     }
 
     /// Notes that the events of a location have been read.
@@ -176,7 +145,7 @@ impl PageCursor {
             .plus(location.count)
             .unwrap_or(Sequence::new(u32::MAX));
         if let Some(part) = self.parts.last_mut() {
-            if self.backwards {
+            if self.direction == Direction::Backwards {
                 part.to = first.min(part.to);
             } else {
                 part.from = end.max(part.from);
@@ -203,7 +172,7 @@ impl PageCursor {
             }
             let pages = found.pages(header.recorded_at);
             let is_wanted = |page: &PageRef<'_>| page.sequence >= from && page.sequence < to;
-            if self.backwards {
+            if self.direction == Direction::Backwards {
                 let pages = pages.collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
                 for page in pages.into_iter().rev().filter(is_wanted) {
                     visit(view(&found, page));

@@ -15,7 +15,8 @@ pub(super) struct AggregateChanges {
     pages: SmallVec<[Page; 1]>,
 }
 
-type Page = (Sequence, Location);
+/// The first of events that were committed together, and their place.
+pub(in crate::index) type Page = (Sequence, Location);
 
 impl AggregateChanges {
     /// Notes where events stand. Returns whether that was not known.
