@@ -21,8 +21,8 @@ pub struct Options {
     /// Where the index is kept.
     pub index: IndexKind,
     /// Bytes of log per second at which full segments are rewritten in the background: smaller,
-    /// gathered by aggregate, without what is out of reach. It is an eighth of that where one
-    /// waits, and grows with the number of those that do. 0 leaves them as they are.
+    /// gathered by aggregate, without what is out of reach. It is a sixty-fourth of that where one
+    /// waits, and grows with the square of those that do. 0 leaves them as they are.
     pub seal_rate: u64,
     /// Bytes of decompressed blocks of rewritten segments that are kept for readers.
     pub cache_bytes: usize,

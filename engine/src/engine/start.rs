@@ -18,7 +18,7 @@ use crate::queue::{Letter, Mail, Queue, Request, Work};
 use crate::sealing::{Control, Sealer};
 use crate::shared::{Readable, Shared};
 use crate::types::Position;
-use crate::worker::Worker;
+use crate::worker::{Worker, give_way};
 
 pub(super) fn open_base(folder: &Path, options: &Options) -> Result<Option<Box<dyn Base>>> {
     match options.index {
@@ -136,7 +136,10 @@ pub(super) fn start_workers(
     workers.push(worker);
     if options.seal_rate > 0 {
         let (sealer, control, rate) = (sealer.clone(), control.clone(), options.seal_rate);
-        let worker = Worker::start("angzarr-seal", None, move || seal(&sealer, &control, rate))?;
+        let worker = Worker::start("angzarr-seal", None, move || {
+            give_way();
+            seal(&sealer, &control, rate);
+        })?;
         core.add_helper(worker.waker());
         workers.push(worker);
     }
@@ -165,8 +168,9 @@ fn seal(sealer: &Sealer, control: &Control, rate: u64) {
 /// The whole rate where many segments wait, a part of it where few do: what came in a burst is
 /// rewritten in the quieter time behind it.
 fn gentle(rate: u64, waiting: usize) -> u64 {
+    const WHOLE: u64 = limits::SEAL_BACKLOG * limits::SEAL_BACKLOG;
     let waiting = (waiting as u64).clamp(1, limits::SEAL_BACKLOG);
-    (rate / limits::SEAL_BACKLOG).saturating_mul(waiting)
+    (rate / WHOLE).max(1).saturating_mul(waiting * waiting)
 }
 
 pub(super) fn spawn<T: Send + 'static>(

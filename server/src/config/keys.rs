@@ -113,8 +113,9 @@ const GENERAL: &[Key] = &[
         "storage.seal_rate",
         "32MiB",
         "Most log per second at which full segments are rewritten in the background: smaller, \
-         gathered by aggregate, without what is out of reach. While one waits it is an eighth of \
-         that, with two a quarter, with eight all of it. `0`: never.",
+         gathered by aggregate, without what is out of reach. While one waits it is a \
+         sixty-fourth of that, with two a sixteenth, with four a quarter, with eight all of it, by a \
+         thread that gives way to others. `0`: never.",
     ),
     key(
         "storage.segment_cache_bytes",

@@ -125,18 +125,18 @@ impl Coordinator {
 
     /// The same, telling whether the claim was known: then these are the first events.
     pub(super) async fn append_once(&self, new: NewEvents) -> Result<(EventBook, bool), Error> {
+        let cover = new.cover.clone();
         let mut book = EventBook {
-            cover: Some(new.cover.clone()),
             pages: new.pages.clone(),
             next_sequence: new.next_sequence.unwrap_or_default(),
-            snapshot: None,
+            ..EventBook::default()
         };
         if new.pages.is_empty() && new.claim.is_none() {
+            book.cover = Some(cover);
             return Ok((book, false));
         }
-        let (cover, cascade_id) = (new.cover.clone(), new.cascade_id.clone());
         self.record_divergences(&cover).await?;
-        let anchor = new.anchor.clone();
+        let (cascade_id, anchor) = (new.cascade_id.clone(), new.anchor.clone());
         let mut request = new.into_request();
         if let Some(anchor) = &anchor {
             self.hold(&mut request, anchor).await?;
@@ -150,6 +150,7 @@ impl Coordinator {
             return Ok((first, true));
         }
         stamp_pages(&mut book, &appended, cascade_id.as_deref())?;
+        book.cover = Some(cover);
         Ok((book, false))
     }
 

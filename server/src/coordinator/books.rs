@@ -13,7 +13,7 @@ use prost::Message;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use super::load::{key_of, read_book};
+use super::load::{Loaded, key_of, read_book};
 use super::validate::{self, Command};
 use super::{Coordinator, Error, cascade};
 use crate::handler::RawBook;
@@ -37,6 +37,12 @@ type Kept = Cache<Key, Arc<Book>, Size, DefaultHashBuilder>;
 
 /// Root and domain.
 type Key = Box<[u8]>;
+
+/// A book as it is kept.
+pub(super) struct KeptBook {
+    key: Key,
+    book: Arc<Book>,
+}
 
 struct Book {
     pages: Pages,
@@ -73,17 +79,24 @@ impl Books {
     }
 
     /// Keeps `before` and `added`, or nothing when that is too much.
-    fn keep(&self, key: Key, before: &Pages, added: &[Bytes], next_sequence: u32) {
-        let Some(cache) = &self.cache else { return };
+    fn keep(
+        &self,
+        key: Key,
+        before: &Pages,
+        added: &[Bytes],
+        next_sequence: u32,
+    ) -> Option<KeptBook> {
+        let cache = self.cache.as_ref()?;
         if before.bytes.len() + added.iter().map(Bytes::len).sum::<usize>() > self.book_max {
             cache.remove(&key);
-            return;
+            return None;
         }
-        let book = Book {
+        let book = Arc::new(Book {
             pages: before.followed_by(added),
             next_sequence,
-        };
-        cache.insert(key, Arc::new(book));
+        });
+        cache.insert(key.clone(), Arc::clone(&book));
+        Some(KeptBook { key, book })
     }
 
     fn forget(&self, key: &Key) {
@@ -119,16 +132,18 @@ impl Pages {
 
 impl Coordinator {
     /// The kept book of the aggregate that a command is for, with what was added since.
-    pub(super) async fn kept(&self, command: &Command) -> Result<Option<RawBook>, Error> {
+    pub(super) async fn kept(&self, command: &Command) -> Result<Option<Loaded>, Error> {
         let Some(key) = key(command) else {
             return Ok(None);
         };
-        let Some(kept) = self.books.get(&key) else {
+        let Some(book) = self.books.get(&key) else {
             return Ok(None);
         };
-        let mut pages = kept.pages.to_vec();
-        let mut next_sequence = kept.next_sequence;
-        if self.store.next_sequence(&command.cover).await? != next_sequence {
+        let mut pages = book.pages.to_vec();
+        let mut next_sequence = book.next_sequence;
+        let kept = if self.store.next_sequence(&command.cover).await? == next_sequence {
+            Some(KeptBook { key, book })
+        } else {
             let added = self.added(&command.cover, next_sequence).await?;
             let usable = added.next_sequence > next_sequence
                 && !cascade::holds_decision(&added.pages)?
@@ -138,45 +153,50 @@ impl Coordinator {
                 return Ok(None);
             }
             next_sequence = added.next_sequence;
-            self.books
-                .keep(key, &kept.pages, &added.pages, next_sequence);
+            let kept = self
+                .books
+                .keep(key, &book.pages, &added.pages, next_sequence);
             pages.extend(added.pages);
-        }
-        Ok(Some(RawBook {
-            cover: Some(command.cover.clone()),
-            snapshot: None,
-            pages,
-            next_sequence,
+            kept
+        };
+        Ok(Some(Loaded {
+            book: RawBook {
+                cover: Some(command.cover.clone()),
+                snapshot: None,
+                pages,
+                next_sequence,
+            },
+            settled: true,
+            kept,
         }))
     }
 
     /// Keeps the book that was read for a command, in which nothing is pending, if books like it
     /// are kept.
-    pub(super) fn keep(&self, domain: &Domain, command: &Command, book: &RawBook) {
+    pub(super) fn keep(
+        &self,
+        domain: &Domain,
+        command: &Command,
+        book: &RawBook,
+    ) -> Option<KeptBook> {
         // Who wants every snapshot wants those of others, too, as soon as they are there.
         let keeps = domain.snapshots != Snapshots::Always && book.snapshot.is_none();
-        if let Some(key) = key(command).filter(|_| keeps) {
-            self.books
-                .keep(key, &Pages::default(), &book.pages, book.next_sequence);
-        }
+        let key = key(command).filter(|_| keeps)?;
+        let nothing = Pages::default();
+        self.books
+            .keep(key, &nothing, &book.pages, book.next_sequence)
     }
 
     /// Adds the events that a command caused to the book it was decided on. Not where large
     /// payloads may have been put elsewhere: the next load adds what is stored.
-    pub(super) fn keep_new(&self, command: &Command, decided_on: u32, new: &EventBook) {
-        let kept = key(command).and_then(|key| Some((self.books.get(&key)?, key)));
-        if let Some((kept, key)) = kept
-            && kept.next_sequence == decided_on
-            && !new.pages.is_empty()
-            && !self.registry.keeps_payloads_elsewhere()
-        {
-            let added: Vec<_> = new
-                .pages
-                .iter()
-                .map(|page| page.encode_to_vec().into())
-                .collect();
-            self.books.keep(key, &kept.pages, &added, new.next_sequence);
+    pub(super) fn keep_new(&self, decided_on: KeptBook, new: &EventBook) {
+        if new.pages.is_empty() || self.registry.keeps_payloads_elsewhere() {
+            return;
         }
+        let KeptBook { key, book } = decided_on;
+        let pages = new.pages.iter();
+        let added: Vec<_> = pages.map(|page| page.encode_to_vec().into()).collect();
+        self.books.keep(key, &book.pages, &added, new.next_sequence);
     }
 
     /// The next load uses the snapshot that was stored.

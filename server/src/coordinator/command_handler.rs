@@ -64,7 +64,11 @@ impl Coordinator {
 
     /// One pass over the steps from loading to storing.
     async fn decide(&self, domain: &Domain, command: &Command) -> Result<Outcome, Error> {
-        let Loaded { book, settled } = self.load(domain, command).await?;
+        let Loaded {
+            book,
+            settled,
+            kept,
+        } = self.load(domain, command).await?;
         let prior = self.upcast(book).await?;
         check_divergence(command, &prior)?;
         let stale_at = self.check_sequence(command, &prior).await?;
@@ -87,8 +91,8 @@ impl Coordinator {
         }
         if leaves_snapshot {
             self.forget(command);
-        } else {
-            self.keep_new(command, prior.next_sequence, &book);
+        } else if let Some(kept) = kept {
+            self.keep_new(kept, &book);
         }
         Ok(Outcome::Events(book))
     }

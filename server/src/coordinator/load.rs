@@ -3,6 +3,7 @@ use angzarr_proto::store::v1::{PendingView, ReadRequest, read_request};
 use angzarr_proto::v1::{Cover, SequenceRange};
 use futures::StreamExt;
 
+use super::books::KeptBook;
 use super::validate::Command;
 use super::{Coordinator, Error, cascade};
 use crate::handler::RawBook;
@@ -13,24 +14,31 @@ pub(super) struct Loaded {
     pub(super) book: RawBook,
     /// Whether none of its pages may still come or go.
     pub(super) settled: bool,
+    /// The book, if it is kept.
+    pub(super) kept: Option<KeptBook>,
 }
 
 impl Coordinator {
     /// Reads what the handler decides on: the newest usable snapshot and the pages after it,
     /// pending state resolved for the cascade of the command.
     pub(super) async fn load(&self, domain: &Domain, command: &Command) -> Result<Loaded, Error> {
-        if let Some(book) = self.kept(command).await? {
-            let settled = true;
-            return Ok(Loaded { book, settled });
+        if let Some(kept) = self.kept(command).await? {
+            return Ok(kept);
         }
         let book = self
             .load_at(domain, &command.cover, command.cascade_id.clone(), None)
             .await?;
         let settled = !cascade::holds_pending(&book.pages)?;
-        if settled {
-            self.keep(domain, command, &book);
-        }
-        Ok(Loaded { book, settled })
+        let kept = if settled {
+            self.keep(domain, command, &book)
+        } else {
+            None
+        };
+        Ok(Loaded {
+            book,
+            settled,
+            kept,
+        })
     }
 
     /// The same for another cascade or an earlier point.
