@@ -44,7 +44,7 @@ pub const RECENT_AGGREGATES: usize = if SMALL { 8 } else { 131_072 };
 pub const SCAN_STEP: usize = if SMALL { 4 } else { 1024 };
 
 /// Bytes of the log's end that are kept in memory for readers.
-pub const TAIL_CACHE_BYTES: usize = if SMALL { 2 * 1024 } else { 16 * 1024 * 1024 };
+pub const TAIL_CACHE_BYTES: usize = if SMALL { 2 * 1024 } else { 64 * 1024 * 1024 };
 
 /// Bytes of frames in a block of a sealed segment: what is decompressed to read one of them.
 pub const BLOCK_BYTES: usize = if SMALL { 1024 } else { 16 * 1024 };
