@@ -228,6 +228,7 @@ fn an_index_of_another_version_is_built_anew() {
     append(&engine, Expected::NoEvents, "a").unwrap();
     append(&engine, Expected::Any, "b").unwrap();
     engine.close().unwrap();
+    drop(engine);
     {
         let files = Rocks::open(&folder.path().join("index"), 1 << 20, 1 << 20).unwrap();
         let mut older = Layer::default();
@@ -243,6 +244,7 @@ fn an_index_of_another_version_is_built_anew() {
     assert_eq!(engine.recovery().replayed_commits, 2);
     assert_eq!(read(&engine), ["a", "b"]);
     engine.close().unwrap();
+    drop(engine);
     let verified = verify(folder.path(), |_| {}).unwrap();
     assert!(
         matches!(verified.index, IndexCheck::Checked { .. }),

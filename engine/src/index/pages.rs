@@ -56,7 +56,7 @@ impl Index {
         let older = frozen.map_or(&[][..], |frozen| frozen.pages(id));
         let newer = layers.active.pages(id);
         let begin = older.first().or(newer.first()).map_or(to, |page| page.0);
-        let wanted = |pages: &'_ [Page]| {
+        let wanted = |pages: &[Page]| {
             let after = pages.partition_point(|page| end(page) <= from);
             let until = pages.partition_point(|(first, _)| *first < to);
             after..until.max(after)
