@@ -56,16 +56,6 @@ impl Worker {
     }
 }
 
-/// Has this thread give way to the others of the machine: where they take all of it, it gets about
-/// a tenth of what one of them gets.
-pub(crate) fn give_way() {
-    // Elsewhere the priority is that of the process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
-        tracing::debug!(%error, "a background thread keeps its priority");
-    }
-}
-
 impl Drop for Worker {
     fn drop(&mut self) {
         self.signal.change(|state| state.ended = true);

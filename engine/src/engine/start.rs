@@ -18,7 +18,7 @@ use crate::queue::{Letter, Mail, Queue, Request, Work};
 use crate::sealing::{Control, Sealer};
 use crate::shared::{Readable, Shared};
 use crate::types::Position;
-use crate::worker::{Worker, give_way};
+use crate::worker::Worker;
 
 pub(super) fn open_base(folder: &Path, options: &Options) -> Result<Option<Box<dyn Base>>> {
     match options.index {
@@ -136,10 +136,7 @@ pub(super) fn start_workers(
     workers.push(worker);
     if options.seal_rate > 0 {
         let (sealer, control, rate) = (sealer.clone(), control.clone(), options.seal_rate);
-        let worker = Worker::start("angzarr-seal", None, move || {
-            give_way();
-            seal(&sealer, &control, rate);
-        })?;
+        let worker = Worker::start("angzarr-seal", None, move || seal(&sealer, &control, rate))?;
         core.add_helper(worker.waker());
         workers.push(worker);
     }

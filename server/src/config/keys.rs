@@ -114,8 +114,8 @@ const GENERAL: &[Key] = &[
         "32MiB",
         "Most log per second at which full segments are rewritten in the background: smaller, \
          gathered by aggregate, without what is out of reach. While one waits it is a \
-         sixty-fourth of that, with two a sixteenth, with four a quarter, with eight all of it, by a \
-         thread that gives way to others. `0`: never.",
+         sixty-fourth of that, with two a sixteenth, with four a quarter, with eight all of it. `0`: \
+         never.",
     ),
     key(
         "storage.segment_cache_bytes",
