@@ -18,6 +18,7 @@ use std::time::Duration;
 
 pub(crate) use keys::{AggregateId, Family};
 pub(crate) use layer::Layer;
+pub(crate) use pages::Stretch;
 pub(crate) use registry::{Registry, Timelines};
 
 use crate::error::{Error, Result};

@@ -8,27 +8,37 @@ use super::{AggregateId, Base, Direction, Entry, Family, Index, Range, damaged};
 use crate::error::Result;
 use crate::types::Sequence;
 
+/// Events `from..to` of an aggregate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stretch {
+    pub(crate) id: AggregateId,
+    pub(crate) from: Sequence,
+    pub(crate) to: Sequence,
+}
+
 impl Index {
-    /// Where the events of `from..to` stand, which must exist: the first `limit` places, or the last
-    /// ones with the last first. Events before `from` may stand at the first place, too.
+    /// Where the events of a stretch stand, which must exist: the first `limit` places, or the last
+    /// ones with the last first. Events before the stretch may stand at the first place, too.
     ///
     /// What one commit has appended follows what the one before it has. So the files have to be asked
     /// only for what comes before everything in memory.
     pub(crate) fn pages(
         &self,
-        id: AggregateId,
-        from: Sequence,
-        to: Sequence,
+        stretch: Stretch,
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Page>> {
-        let (mut recent, begin) = self.recent_pages(id, from, to, direction, limit);
-        let Some(base) = self.base.as_ref().filter(|_| from < begin) else {
+        let (mut recent, begin) = self.recent_pages(stretch, direction, limit);
+        let Some(base) = self.base.as_ref().filter(|_| stretch.from < begin) else {
             return Ok(recent);
+        };
+        let older = Stretch {
+            to: begin,
+            ..stretch
         };
         match direction {
             Direction::Forwards => {
-                let mut found = older_pages(&**base, id, from, begin, direction, limit)?;
+                let mut found = older_pages(&**base, older, direction, limit)?;
                 recent.truncate(limit - found.len());
                 found.extend(recent);
                 Ok(found)
@@ -36,7 +46,7 @@ impl Index {
             Direction::Backwards if recent.len() == limit => Ok(recent),
             Direction::Backwards => {
                 let limit = limit - recent.len();
-                recent.extend(older_pages(&**base, id, from, begin, direction, limit)?);
+                recent.extend(older_pages(&**base, older, direction, limit)?);
                 Ok(recent)
             }
         }
@@ -45,12 +55,11 @@ impl Index {
     /// Those that stand in layers, and the sequence from which on all do.
     fn recent_pages(
         &self,
-        id: AggregateId,
-        from: Sequence,
-        to: Sequence,
+        stretch: Stretch,
         direction: Direction,
         limit: usize,
     ) -> (Vec<Page>, Sequence) {
+        let Stretch { id, from, to } = stretch;
         let layers = self.layers.read().unwrap_or_else(PoisonError::into_inner);
         let frozen = layers.frozen.as_ref();
         let older = frozen.map_or(&[][..], |frozen| frozen.pages(id));
@@ -80,9 +89,7 @@ fn end((first, location): &Page) -> Sequence {
 /// Those that stand in files.
 fn older_pages(
     base: &dyn Base,
-    id: AggregateId,
-    from: Sequence,
-    to: Sequence,
+    Stretch { id, from, to }: Stretch,
     direction: Direction,
     limit: usize,
 ) -> Result<Vec<Page>> {

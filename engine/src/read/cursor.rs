@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{PageView, Part, StoredPage};
 use crate::error::Result;
 use crate::index::keys::{Location, TimelineId};
-use crate::index::{AggregateId, Direction};
+use crate::index::{AggregateId, Direction, Stretch};
 use crate::log::FrameReader;
 use crate::log::frame::Header;
 use crate::log::record::{PageRef, Pages, Record, records};
@@ -128,8 +128,9 @@ impl PageCursor {
                 vec![(last, part.head.last_location())]
             } else {
                 let Part { id, from, to, .. } = *part;
+                let stretch = Stretch { id, from, to };
                 let index = &self.shared.index;
-                let mut pages = index.pages(id, from, to, self.direction, STEP)?;
+                let mut pages = index.pages(stretch, self.direction, STEP)?;
                 pages.reverse();
                 pages
             };

@@ -56,7 +56,7 @@ proptest! {
                 Direction::Backwards
             };
             wanted.truncate(limit);
-            let found = index.pages(ids[n], from, to, direction, limit).unwrap();
+            let found = index.pages(Stretch { id: ids[n], from, to }, direction, limit).unwrap();
             prop_assert_eq!(found, wanted, "{}..{} {:?} of {}", from, to, direction, limit);
         }
     }
