@@ -192,8 +192,9 @@ impl Queue {
         }
     }
 
-    fn wake(&self, state: MutexGuard<'_, State>) {
-        let waiting = state.waiting;
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        // Once is enough: it may be long before a busy machine lets the writer run.
+        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         if waiting {
             self.work.notify_one();

@@ -62,6 +62,115 @@ async fn calls_share_a_connection_that_is_made_anew_when_it_broke() {
     ask(&connection).await.unwrap();
 }
 
+/// Answers the calls of one connection by hand, as `answer` says.
+async fn serve_by_hand<F>(listener: TcpListener, mut answer: impl FnMut(usize, Call) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    let mut calls = 0;
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        tokio::spawn(answer(calls, (request.into_body(), respond)));
+        calls += 1;
+    }
+}
+
+type Call = (h2::RecvStream, h2::server::SendResponse<Bytes>);
+
+/// A gRPC message of so many bytes.
+fn message(len: u32) -> Bytes {
+    let head = [&[0][..], &len.to_be_bytes()].concat();
+    [head, vec![7; len as usize]].concat().into()
+}
+
+async fn respond_with((mut body, mut respond): Call, message: Bytes) {
+    let mut received = 0;
+    while let Some(data) = body.data().await {
+        let data = data.unwrap();
+        received += data.len();
+        body.flow_control().release_capacity(data.len()).unwrap();
+    }
+    let head = http::Response::builder().header("content-type", "application/grpc");
+    let mut stream = respond
+        .send_response(head.body(()).unwrap(), false)
+        .unwrap();
+    stream.send_data(message, false).unwrap();
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    trailers.insert("received", received.into());
+    stream.send_trailers(trailers).unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_gives_up_one_call_has_answered_it_and_keeps_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connection = Connection::new(&format!("http://{address}"), SOON).unwrap();
+    let serving = serve_by_hand(listener, |n, mut call| async move {
+        if n == 0 {
+            call.1.send_reset(h2::Reason::ENHANCE_YOUR_CALM);
+        } else {
+            respond_with(call, message(0)).await;
+        }
+    });
+    let _serving = AbortOnDrop(tokio::spawn(serving));
+
+    let given_up = ask(&connection).await.unwrap_err();
+    assert_eq!(given_up.code(), tonic::Code::ResourceExhausted);
+    assert!(given_up.source().is_none(), "{given_up}");
+    let used = connection.opened().unwrap();
+    ask(&connection).await.unwrap();
+    assert!(!used.is_closed());
+}
+
+#[tokio::test]
+async fn messages_larger_than_every_window_arrive_whole() {
+    const LARGE: u32 = 12 << 20;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connection = Connection::new(&format!("http://{address}"), SOON).unwrap();
+    let serving = serve_by_hand(listener, |_, call| respond_with(call, message(LARGE)));
+    let _serving = AbortOnDrop(tokio::spawn(serving));
+
+    let client = connection.client().await.unwrap();
+    let mut client = client.max_decoding_message_size(LARGE as usize);
+    client.ready().await.unwrap();
+    let request = tonic::Request::new(Bytes::from(vec![1; LARGE as usize]));
+    let path = PathAndQuery::from_static("/any/method");
+    let answer = client.unary(request, path, EncodedCodec).await.unwrap();
+    let received = answer.metadata().get("received").unwrap();
+    assert_eq!(received.to_str().unwrap(), (LARGE + 5).to_string());
+    assert!(answer.into_inner() == vec![7; LARGE as usize]);
+}
+
+#[tokio::test]
+async fn calls_beyond_what_the_peer_takes_at_a_time_wait_for_their_turn() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connection = Connection::new(&format!("http://{address}"), SOON).unwrap();
+    let (_, health) = tonic_health::server::health_reporter();
+    let serving = Server::builder().max_concurrent_streams(2);
+    let serving = { serving }.add_service(health);
+    let serving = serving.serve_with_incoming(TcpListenerStream::new(listener));
+    let _serving = AbortOnDrop(tokio::spawn(async { serving.await.unwrap() }));
+
+    let calls = (0..200).map(|_| ask(&connection));
+    let answers = futures::future::join_all(calls).await;
+    for answer in answers {
+        answer.unwrap();
+    }
+}
+
+/// A task that ends with the test.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 #[tokio::test]
 async fn an_address_is_http_or_a_socket() {
     for wrong in ["https://localhost:1", "localhost:1", "nats://h:1", ""] {
