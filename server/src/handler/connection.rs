@@ -131,11 +131,6 @@ impl Open {
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
-
-    /// Leaves it to the calls that are under way.
-    fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Address {

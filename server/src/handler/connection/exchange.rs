@@ -1,6 +1,7 @@
 //! One request and its answer on an HTTP/2 connection.
 
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -32,10 +33,8 @@ impl Service<Request<Body>> for Open {
     type Future = BoxFuture<'static, Result<Response<Answer>, Status>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.sender.poll_ready(context).map_err(|error| {
-            self.close();
-            status(error)
-        })
+        let ready = self.sender.poll_ready(context);
+        ready.map_err(|error| self.broken(error))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
@@ -54,16 +53,19 @@ impl Open {
         let sent = self
             .sender
             .send_request(Request::from_parts(head, ()), false);
-        let (response, mut stream) = sent.map_err(|error| {
-            self.close();
-            status(error)
-        })?;
-        stream.send_data(message, true).map_err(status)?;
-        let response = response.await.map_err(status)?;
+        let (response, mut stream) = sent.map_err(|error| self.broken(error))?;
+        stream.send_data(message, true).map_err(Status::from)?;
+        let response = response.await.map_err(Status::from)?;
         Ok(response.map(|stream| Answer {
             stream,
             read: false,
         }))
+    }
+
+    /// Leaves the connection to the calls that are under way.
+    fn broken(&self, error: h2::Error) -> Status {
+        self.closed.store(true, Ordering::Relaxed);
+        error.into()
     }
 }
 
@@ -87,28 +89,16 @@ impl http_body::Body for Answer {
                 Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => {
                     return Poll::Ready(None);
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(status(error)))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => this.read = true,
             }
         }
         let trailers: Option<HeaderMap> =
-            ready!(this.stream.poll_trailers(context)).map_err(status)?;
+            ready!(this.stream.poll_trailers(context)).map_err(Status::from)?;
         Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.stream.is_end_stream()
-    }
-}
-
-/// Only what broke on the way has a source: a peer that gives up one call and keeps the
-/// connection has answered.
-fn status(error: h2::Error) -> Status {
-    let is_answer = error.is_reset();
-    let status = Status::from(error);
-    if is_answer {
-        Status::new(status.code(), status.message())
-    } else {
-        status
     }
 }

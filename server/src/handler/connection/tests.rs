@@ -103,22 +103,22 @@ async fn respond_with((mut body, mut respond): Call, message: Bytes) {
 }
 
 #[tokio::test]
-async fn a_peer_that_gives_up_one_call_has_answered_it_and_keeps_the_connection() {
+async fn a_call_that_breaks_off_leaves_the_connection_to_others() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connection = Connection::new(&format!("http://{address}"), SOON).unwrap();
     let serving = serve_by_hand(listener, |n, mut call| async move {
         if n == 0 {
-            call.1.send_reset(h2::Reason::ENHANCE_YOUR_CALM);
+            call.1.send_reset(h2::Reason::CANCEL);
         } else {
             respond_with(call, message(0)).await;
         }
     });
     let _serving = AbortOnDrop(tokio::spawn(serving));
 
-    let given_up = ask(&connection).await.unwrap_err();
-    assert_eq!(given_up.code(), tonic::Code::ResourceExhausted);
-    assert!(given_up.source().is_none(), "{given_up}");
+    let broken_off = ask(&connection).await.unwrap_err();
+    assert_eq!(broken_off.code(), tonic::Code::Cancelled);
+    assert!(broken_off.source().is_some(), "{broken_off}");
     let used = connection.opened().unwrap();
     ask(&connection).await.unwrap();
     assert!(!used.is_closed());
