@@ -26,9 +26,9 @@ const CONNECTION_WINDOW: u32 = 5 * 1024 * 1024;
 
 /// The HTTP/2 connection to a component, made with the first call and again after it broke.
 ///
-/// A call writes its request to the connection and reads its answer there by itself. Clients with
-/// a task between calls and connection, and another task for each request, cost a command a tenth
-/// of its time.
+/// A call writes its request to the connection and reads its answer there by itself: a client with
+/// a task between calls and connection, and another one for each request, takes more locks and
+/// wakes more often.
 #[derive(Debug)]
 pub(super) struct Connection {
     address: Address,
