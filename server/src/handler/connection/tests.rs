@@ -150,8 +150,8 @@ async fn calls_beyond_what_the_peer_takes_at_a_time_wait_for_their_turn() {
     let address = listener.local_addr().unwrap();
     let connection = Connection::new(&format!("http://{address}"), SOON).unwrap();
     let (_, health) = tonic_health::server::health_reporter();
-    let serving = Server::builder().max_concurrent_streams(2);
-    let serving = { serving }.add_service(health);
+    let mut server = Server::builder().max_concurrent_streams(2);
+    let serving = server.add_service(health);
     let serving = serving.serve_with_incoming(TcpListenerStream::new(listener));
     let _serving = AbortOnDrop(tokio::spawn(async { serving.await.unwrap() }));
 
